@@ -1,0 +1,63 @@
+# Targets: build demo test bench lint fuzz deps install clean.
+# make test passes AGENTBOX_TEST_REQUIRE on: features of the machine whose absence is a failure, "all" for every one.
+
+VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo devel)
+PREFIX  ?= /usr/local
+DESTDIR ?=
+FUZZTIME ?= 10s
+BENCH   ?=
+
+GO      ?= go
+TAGS    := netgo osusergo
+GOFLAGS_STATIC := -trimpath -buildvcs=false -tags "$(TAGS)"
+LDFLAGS := -s -w -linkmode external -extldflags '-static' -X agentbox/internal/cli.version=$(VERSION)
+export CGO_ENABLED := 1
+# Where Go's own installation instructions put it; sudo and cron leave it out of PATH.
+export PATH := $(PATH):/usr/local/go/bin
+
+STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
+GOVULNCHECK := golang.org/x/vuln/cmd/govulncheck@v1.9.0
+
+.PHONY: all build demo test bench lint fuzz deps deps-test deps-bench install clean
+
+all: build
+
+build:
+	$(GO) build $(GOFLAGS_STATIC) -ldflags "$(LDFLAGS)" -o agentbox .
+
+demo: deps
+	@$(MAKE) --no-print-directory build
+	@testdata/demo/run.sh ./agentbox
+
+test: deps-test
+	@$(MAKE) --no-print-directory build
+	@.ci/test ./agentbox "$(TAGS)"
+
+bench: deps-bench
+	@$(MAKE) --no-print-directory build
+	$(GO) run -buildvcs=false -tags "$(TAGS)" ./internal/bench -agentbox ./agentbox $(BENCH)
+
+lint:
+	@unformatted=$$(gofmt -l $$(git ls-files '*.go' 2>/dev/null || find . -name '*.go')); \
+	if [ -n "$$unformatted" ]; then echo "gofmt: $$unformatted"; exit 1; fi
+	$(GO) vet -tags "$(TAGS)" ./...
+	$(GO) run $(STATICCHECK) -tags netgo,osusergo ./...
+	$(GO) run $(GOVULNCHECK) -tags netgo,osusergo ./...
+
+fuzz:
+	@.ci/fuzz $(FUZZTIME) "$(TAGS)"
+
+deps:
+	@.ci/deps build
+
+deps-test:
+	@.ci/deps build test
+
+deps-bench:
+	@.ci/deps build bench
+
+install: build
+	install -D -m 755 agentbox $(DESTDIR)$(PREFIX)/bin/agentbox
+
+clean:
+	rm -f agentbox

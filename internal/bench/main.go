@@ -1,0 +1,132 @@
+// Command bench measures agentbox beside its peers in one interleaved run and prints a table for the README.
+//
+//	go run ./internal/bench -agentbox ./agentbox [-n 30] [-user NAME] [-json]
+//
+// Start-up is the wall time of a whole `/bin/true` in a box, from fork to wait, of every contestant in turn, in an
+// order that rotates, so that a slow moment of the machine meets all of them. The peers get what agentbox has:
+// bubblewrap the usual flags, runc and crun a bundle with the same namespaces, mounts, masked paths, capabilities and
+// moby's system call list for the native architecture. Nothing here is a pass or a failure: it prints figures, and
+// beside them the budgets of the project.
+package main
+
+import (
+	"encoding/json"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+)
+
+type options struct {
+	agentbox string
+	n        int
+	user     string
+	json     bool
+}
+
+// A Report is all that one run measured.
+type Report struct {
+	Machine  Machine    `json:"machine"`
+	Startups []Startup  `json:"startups"`
+	Inside   []Inside   `json:"inside"`
+	Budgets  []Budget   `json:"budgets"`
+	Skipped  []string   `json:"skipped,omitempty"`
+	RSS      int64      `json:"supervisor_rss_bytes"`
+	Binary   int64      `json:"binary_bytes"`
+	Options  RunOptions `json:"options"`
+}
+
+// RunOptions say how the run was made.
+type RunOptions struct {
+	Starts int `json:"starts_per_contestant"`
+	Rounds int `json:"rounds_inside"`
+}
+
+func main() {
+	if len(os.Args) == 2 && os.Args[1] == workerWord {
+		os.Exit(work(os.Stdin, os.Stdout))
+	}
+	var o options
+	flag.StringVar(&o.agentbox, "agentbox", "./agentbox", "the binary to measure")
+	flag.IntVar(&o.n, "n", 30, "starts of each contestant")
+	flag.StringVar(&o.user, "user", "", "as root: the ordinary user for the rootless rows (default: $SUDO_USER, or the first of /etc/subuid)")
+	flag.BoolVar(&o.json, "json", false, "print JSON")
+	flag.Parse()
+	if err := bench(o, os.Stdout); err != nil {
+		fmt.Fprintln(os.Stderr, "bench:", err)
+		os.Exit(1)
+	}
+}
+
+func bench(o options, out io.Writer) error {
+	// Every user must be able to reach what is measured.
+	dir, err := os.MkdirTemp("/var/tmp", "agentbox-bench-")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(dir)
+	if err := os.Chmod(dir, 0o755); err != nil {
+		return err
+	}
+	box := filepath.Join(dir, "agentbox")
+	if err := copyProgram(o.agentbox, box); err != nil {
+		return err
+	}
+	callers, skipped, err := findCallers(o.user, dir)
+	if err != nil {
+		return err
+	}
+	r := Report{Skipped: skipped, Options: RunOptions{Starts: o.n, Rounds: rounds}}
+	if info, err := os.Stat(box); err == nil {
+		r.Binary = info.Size()
+	}
+	if err := r.measure(o, callers, box); err != nil {
+		return err
+	}
+	r.Machine = describe(box)
+	r.Budgets = budgets(r)
+	if o.json {
+		enc := json.NewEncoder(out)
+		enc.SetIndent("", "  ")
+		return enc.Encode(r)
+	}
+	return markdown(out, r)
+}
+
+func (r *Report) measure(o options, callers []caller, box string) error {
+	var list []contestant
+	for _, c := range callers {
+		for _, enter := range []func(caller, string) (contestant, error){agentbox, bwrap, runc, crun} {
+			x, err := enter(c, box)
+			if err == nil {
+				err = x.warmUp()
+			}
+			if err != nil {
+				r.Skipped = append(r.Skipped, fmt.Sprintf("%s as %s: %v", x.tool, c.kind, err))
+				continue
+			}
+			list = append(list, x)
+		}
+	}
+	var err error
+	if r.Startups, err = startups(list, o.n); err != nil {
+		return err
+	}
+	r.Inside, r.RSS, err = insideOutside(callers[0], box)
+	if err != nil {
+		r.Skipped = append(r.Skipped, "inside against outside: "+err.Error())
+	}
+	return nil
+}
+
+func copyProgram(from, to string) error {
+	data, err := os.ReadFile(from)
+	if err != nil {
+		return err
+	}
+	if err := os.WriteFile(to, data, 0o755); err != nil {
+		return err
+	}
+	return os.Chmod(to, 0o755) // whatever the umask is
+}

@@ -1,0 +1,136 @@
+package main
+
+import (
+	"bytes"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"runtime"
+	"strings"
+
+	"golang.org/x/sys/unix"
+)
+
+// A Machine is where a run was made, and with which versions.
+type Machine struct {
+	Kernel     string            `json:"kernel"`
+	Processors int               `json:"processors"`
+	Model      string            `json:"model"`
+	MemoryMiB  uint64            `json:"memory_mib"`
+	Go         string            `json:"go"`
+	Versions   map[string]string `json:"versions"`
+}
+
+// A Budget is one row of what the project allows itself.
+type Budget struct {
+	What    string  `json:"what"`
+	Value   float64 `json:"value"`
+	Must    float64 `json:"must"`
+	Aim     float64 `json:"aim"`
+	Unit    string  `json:"unit"`
+	Verdict string  `json:"verdict"` // "ok", "over", or "aim" when the aim is met, too
+}
+
+func describe(box string) Machine {
+	m := Machine{Processors: runtime.NumCPU(), Go: runtime.Version(), Versions: map[string]string{}}
+	var uts unix.Utsname
+	if unix.Uname(&uts) == nil {
+		m.Kernel = unix.ByteSliceToString(uts.Release[:])
+	}
+	var info unix.Sysinfo_t
+	if unix.Sysinfo(&info) == nil {
+		m.MemoryMiB = uint64(info.Totalram) * uint64(info.Unit) >> 20
+	}
+	if data, err := os.ReadFile("/proc/cpuinfo"); err == nil {
+		_, rest, _ := bytes.Cut(data, []byte("model name"))
+		line, _, _ := bytes.Cut(rest, []byte("\n"))
+		m.Model = strings.TrimSpace(strings.TrimPrefix(strings.TrimSpace(string(line)), ":"))
+	}
+	for tool, args := range map[string][]string{"agentbox": {box, "version"}, "bwrap": {"bwrap", "--version"}, "runc": {"runc", "--version"}, "crun": {"crun", "--version"}} {
+		if out, err := exec.Command(args[0], args[1:]...).Output(); err == nil {
+			line, _, _ := strings.Cut(string(out), "\n")
+			m.Versions[tool] = strings.TrimSpace(line)
+		}
+	}
+	return m
+}
+
+// budgets compares what was measured with what the project allows itself; what was not measured has no row.
+func budgets(r Report) []Budget {
+	var list []Budget
+	add := func(what string, value, must, aim float64, unit string) {
+		if value == 0 {
+			return
+		}
+		verdict := "over"
+		switch {
+		case value <= aim:
+			verdict = "aim"
+		case value <= must:
+			verdict = "ok"
+		}
+		list = append(list, Budget{what, value, must, aim, unit, verdict})
+	}
+	for _, s := range r.Startups {
+		if s.Tool == "agentbox" {
+			add("start-up as "+s.Caller+", to bwrap", s.Bwrap, 4.5, 2, "×")
+			add("start-up as "+s.Caller+", to runc", s.Runc, 0.8, 0.4, "×")
+		}
+	}
+	for _, i := range r.Inside {
+		if !strings.HasPrefix(i.Operation, "write") {
+			add(i.Operation+", inside to outside", i.Ratio, 1.10, 1.03, "×")
+		}
+	}
+	const mib = 1 << 20
+	add("memory of the supervisor, idle box", float64(r.RSS)/mib, 25, 12, " MiB")
+	add("binary", float64(r.Binary)/1e6, 25, 15, " MB")
+	return list
+}
+
+func markdown(out io.Writer, r Report) error {
+	var b strings.Builder
+	m := r.Machine
+	fmt.Fprintf(&b, "Linux %s, %d × %s, %d MiB; %s", m.Kernel, m.Processors, m.Model, m.MemoryMiB, m.Go)
+	for _, tool := range []string{"agentbox", "bwrap", "runc", "crun"} {
+		if v := m.Versions[tool]; v != "" {
+			fmt.Fprintf(&b, "; %s", v)
+		}
+	}
+	fmt.Fprintf(&b, ". Medians of %d interleaved starts, of %d rounds inside.\n\n", r.Options.Starts, r.Options.Rounds)
+	b.WriteString("| /bin/true in a box | as | median | min | p90 | to bwrap | to runc |\n|---|---|---|---|---|---|---|\n")
+	for _, s := range r.Startups {
+		fmt.Fprintf(&b, "| %s | %s | %.1f ms | %.1f | %.1f | %s | %s |\n", s.Tool, s.Caller, s.Median, s.Min, s.P90, times(s.Bwrap), times(s.Runc))
+	}
+	b.WriteString("\n| operation | outside | inside | ratio |\n|---|---|---|---|\n")
+	for _, i := range r.Inside {
+		fmt.Fprintf(&b, "| %s | %s | %s | %.2f× |\n", i.Operation, duration(i.OutsideNS), duration(i.InsideNS), i.Ratio)
+	}
+	b.WriteString("\n| budget | measured | must | aim | |\n|---|---|---|---|---|\n")
+	for _, x := range r.Budgets {
+		fmt.Fprintf(&b, "| %s | %.2f%s | ≤ %g | ≤ %g | %s |\n", x.What, x.Value, x.Unit, x.Must, x.Aim, x.Verdict)
+	}
+	for _, s := range r.Skipped {
+		fmt.Fprintf(&b, "\nNot measured: %s\n", s)
+	}
+	_, err := io.WriteString(out, b.String())
+	return err
+}
+
+func times(x float64) string {
+	if x == 0 {
+		return "–"
+	}
+	return fmt.Sprintf("%.2f×", x)
+}
+
+func duration(ns float64) string {
+	switch {
+	case ns >= 1e6:
+		return fmt.Sprintf("%.2f ms", ns/1e6)
+	case ns >= 1e3:
+		return fmt.Sprintf("%.2f µs", ns/1e3)
+	}
+	return fmt.Sprintf("%.0f ns", ns)
+}

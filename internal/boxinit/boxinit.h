@@ -1,0 +1,141 @@
+#ifndef AGENTBOX_BOXINIT_H
+#define AGENTBOX_BOXINIT_H
+
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+/* The descriptors libcontainer hands us, in the order of Process.ExtraFiles. */
+#define FD_CONTROL 3
+#define FD_INSTRUCTIONS 4
+
+/* Steps, in the order they run. internal/boxinit/step.go names each one's layer: keep both lists equal. */
+enum step {
+	STEP_INSTRUCTIONS = 1,
+	STEP_PROTECT,
+	STEP_MOUNTS,
+	STEP_HOME,
+	STEP_FORK,
+	STEP_TERMINAL,
+	STEP_STREAMS,
+	STEP_USERNS,
+	STEP_BOUNDING,
+	STEP_IDS,
+	STEP_CAPS,
+	STEP_CWD,
+	STEP_NNP,
+	STEP_LANDLOCK,
+	STEP_DESCRIPTORS,
+	STEP_SECCOMP,
+	STEP_EXEC,
+};
+
+enum tag {
+	TAG_ARG = 1,
+	TAG_ENV,
+	TAG_CWD,
+	TAG_IDS,
+	TAG_LANDLOCK,
+	TAG_LANDLOCK_RULE,
+	TAG_AGENT_FILTER,
+	TAG_INIT_FILTER,
+	TAG_DIR,
+	TAG_MOUNT,
+	TAG_END,
+};
+
+enum flag {
+	FLAG_NESTED = 1,      /* the agent gets a user namespace of its own below the box's */
+	FLAG_INNER_ROOT = 2,  /* and that one maps its root to the box's id 1 */
+	FLAG_TERMINAL = 4,
+	FLAG_DIE_WITH_PARENT = 8,
+};
+
+/* What goes over the control socket, one datagram each way. */
+enum event { EVENT_FAILED = 1, EVENT_RUNNING, EVENT_STOPPED, EVENT_CONTINUED, EVENT_EXITED };
+
+#define DETAIL_SIZE 240
+
+struct message {
+	uint32_t kind;
+	uint32_t step;
+	int32_t value;
+	char detail[DETAIL_SIZE]; /* the path that a failed step was about */
+};
+
+struct command {
+	uint32_t signal;
+	uint32_t group; /* not 0: the agent's whole process group */
+};
+
+struct ids {
+	uint32_t uid, gid;             /* of the agent, as the agent sees them */
+	uint32_t outer_uid, outer_gid; /* the same in the box's user namespace */
+	uint32_t flags;
+	uint32_t umask;
+};
+
+struct landlock_attr {
+	uint64_t fs, net, scoped;
+};
+
+enum mount_kind {
+	MOUNT_HOST = 1, /* a path below the host's root */
+	MOUNT_BOX,      /* a path of the box itself, with its id mapping */
+	MOUNT_TMPFS,
+	MOUNT_COVER, /* hides the target behind an empty file or directory without permissions */
+};
+
+struct mount {
+	uint32_t kind;
+	uint32_t create;     /* the target may have to be made: it lies on a tmpfs of the box */
+	uint64_t set, clear; /* MOUNT_ATTR_ bits of mount_setattr(2) */
+	uint64_t dev, ino;   /* the file that the source must be; 0: whatever is there */
+	char texts[];        /* source, target and filesystem options, each with its NUL */
+};
+
+struct rule {
+	uint64_t access;
+	char path[];
+};
+
+struct dir {
+	uint32_t mode, uid, gid, pad;
+	char path[];
+};
+
+struct list {
+	void **items;
+	size_t len, cap;
+};
+
+struct filter {
+	const void *code;
+	size_t bytes;
+};
+
+struct instructions {
+	struct list argv, env, rules, dirs, mounts;
+	const char *cwd;
+	const struct ids *ids;
+	const struct landlock_attr *landlock;
+	struct filter agent, init;
+};
+
+/* Where a failed step is reported; each side of the fork has its own. */
+struct report {
+	int fd;
+	enum step step;
+	const char *detail;
+};
+
+void die(struct report *r, int err) __attribute__((noreturn));
+void instructions_read(struct report *r, struct instructions *in);
+void filter_load(struct report *r, const struct filter *f);
+void landlock_enter(struct report *r, const struct instructions *in);
+void become_agent(struct report *r, const struct instructions *in) __attribute__((noreturn));
+void box_mounts(struct report *r, const struct instructions *in);
+void box_directories(struct report *r, const struct instructions *in);
+void pid1(struct report *r, const struct instructions *in) __attribute__((noreturn));
+
+#endif

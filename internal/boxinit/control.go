@@ -1,0 +1,93 @@
+package boxinit
+
+import (
+	"bytes"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+)
+
+// A Kind says what a Message reports.
+type Kind uint32
+
+// The kinds, with the values of boxinit.h.
+const (
+	Failed    Kind = iota + 1 // a step did not succeed; nothing of the agent ran
+	Running                   // the agent was executed
+	Stopped                   // by the signal Value
+	Continued                 // by SIGCONT
+	Exited                    // Value is its wait status; the box is over
+)
+
+// A Message is one datagram from the box's side.
+type Message struct {
+	Kind  Kind
+	Step  Step
+	Value int32 // errno of Failed, pid inside of Running, signal of Stopped, wait status of Exited
+	// Detail is the path that a failed step was about, cut to what a message holds.
+	Detail string
+}
+
+// Status is the wait status of an Exited message.
+func (m Message) Status() syscall.WaitStatus { return syscall.WaitStatus(m.Value) }
+
+const (
+	detailSize  = 240
+	messageSize = 12 + detailSize
+	commandSize = 8
+)
+
+var errShort = errors.New("the box sent a message of the wrong size")
+
+// A Control is the supervisor's end of the socket to PID 1. Closing it ends the box.
+type Control struct{ file *os.File }
+
+// Socketpair makes the control socket; child is for the box's side.
+func Socketpair() (control *Control, child *os.File, err error) {
+	fds, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_SEQPACKET|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return nil, nil, fmt.Errorf("control socket: %w", err)
+	}
+	if err := unix.SetNonblock(fds[0], true); err != nil {
+		unix.Close(fds[0])
+		unix.Close(fds[1])
+		return nil, nil, fmt.Errorf("control socket: %w", err)
+	}
+	return &Control{os.NewFile(uintptr(fds[0]), "control")}, os.NewFile(uintptr(fds[1]), "control of the box"), nil
+}
+
+// Receive waits for the next message; io.EOF says that the other side is gone.
+func (c *Control) Receive() (Message, error) {
+	var b [messageSize + 1]byte
+	n, err := c.file.Read(b[:])
+	switch {
+	case err != nil && errors.Is(err, unix.ECONNRESET), err == nil && n == 0:
+		return Message{}, io.EOF
+	case err != nil:
+		return Message{}, err
+	case n != messageSize:
+		return Message{}, errShort
+	}
+	word := func(i int) uint32 { return binary.NativeEndian.Uint32(b[i*4:]) }
+	detail, _, _ := bytes.Cut(b[12:messageSize], []byte{0})
+	return Message{Kind(word(0)), Step(word(1)), int32(word(2)), string(detail)}, nil
+}
+
+// Signal asks PID 1 to signal the agent, or its whole process group.
+func (c *Control) Signal(s unix.Signal, group bool) error {
+	var b [commandSize]byte
+	binary.NativeEndian.PutUint32(b[:], uint32(s))
+	if group {
+		binary.NativeEndian.PutUint32(b[4:], 1)
+	}
+	_, err := c.file.Write(b[:])
+	return err
+}
+
+// Close ends the box.
+func (c *Control) Close() error { return c.file.Close() }

@@ -1,0 +1,247 @@
+package boxinit
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+
+	"golang.org/x/net/bpf"
+	"golang.org/x/sys/unix"
+)
+
+// Paths of the box's root that only its set-up uses.
+const (
+	StageDir  = "/.box"            // a tmpfs that PID 1 takes away with all that is mounted on it
+	StageHost = StageDir + "/host" // the host's root
+	StageOwn  = StageDir + "/own"  // directory of binds that libcontainer has to idmap
+)
+
+// Path is where the binary is mounted inside the box, and the name under which it knows its role.
+const Path = "/.agentbox"
+
+// Roles: the second argument of the binary at Path.
+const (
+	RolePID1 = "pid1" // start the agent below itself and look after it
+	RoleJoin = "join" // become another command in a box that runs
+)
+
+// Flags of Instructions, with the values of boxinit.h.
+const (
+	flagNested = 1 << iota
+	flagInnerRoot
+	flagTerminal
+	flagDieWithParent
+)
+
+// Instructions say how a process of the box's root becomes the agent.
+type Instructions struct {
+	Args []string
+	Env  []string
+	Dir  string // working directory
+
+	UID, GID           uint32 // the agent's ids as it sees them
+	OuterUID, OuterGID uint32 // the same in the box's user namespace
+	Nested             bool   // give the agent a user namespace of its own
+	InnerRoot          bool   // and map its root to the box's id 1
+	Terminal           bool   // standard input is the controlling terminal
+	DieWithParent      bool   // PR_SET_PDEATHSIG: an exec ends with its caller
+	Umask              uint32
+
+	Landlock    *Landlock            // nil: no Landlock
+	AgentFilter []bpf.RawInstruction // empty: no seccomp filter
+	InitFilter  []bpf.RawInstruction // of PID 1
+	Dirs        []Dir                // made before the agent starts
+	Mounts      []Mount              // what the box's root consists of
+}
+
+// Landlock is a ruleset of landlock(7): struct landlock_ruleset_attr and its rules.
+type Landlock struct {
+	FS, Net, Scoped uint64
+	Rules           []LandlockRule
+}
+
+// A LandlockRule allows access rights beneath a path.
+type LandlockRule struct {
+	Access uint64
+	Path   string
+}
+
+// A Dir is a directory on the box's own tmpfs, given to an id of the box's user namespace.
+type Dir struct {
+	Path     string
+	Mode     uint32
+	UID, GID uint32
+}
+
+// A MountKind says where a mount comes from.
+type MountKind uint32
+
+// The kinds, with the values of boxinit.h.
+const (
+	MountHost  MountKind = iota + 1 // Source is a path of the host
+	MountBox                        // Source is a path of the box, mounted already; its id mapping is kept
+	MountTmpfs                      // Data are the filesystem's options
+	MountCover                      // hides Target behind an empty file or directory without permissions
+)
+
+// A Mount is made by PID 1 before the agent starts, in the given order. With Ino not 0 the source must be that very
+// file: the check and the mount use one descriptor, so that nobody can exchange the path in between (CVE-2021-30465).
+type Mount struct {
+	Kind       MountKind
+	Source     string
+	Target     string
+	Data       string
+	Create     bool   // the target may have to be made: it lies on a tmpfs of the box
+	Set, Clear uint64 // MOUNT_ATTR_ bits of mount_setattr(2)
+	Dev, Ino   uint64
+}
+
+// Tags of the records, with the values of boxinit.h.
+const (
+	tagArg = iota + 1
+	tagEnv
+	tagDir
+	tagIDs
+	tagLandlock
+	tagLandlockRule
+	tagAgentFilter
+	tagInitFilter
+	tagMkdir
+	tagMount
+	tagEnd
+)
+
+var errNUL = errors.New("holds a NUL byte")
+
+type encoder struct {
+	buf []byte
+	err error
+}
+
+func (e *encoder) record(tag uint32, data []byte) {
+	e.buf = binary.NativeEndian.AppendUint32(e.buf, tag)
+	e.buf = binary.NativeEndian.AppendUint32(e.buf, uint32(len(data)))
+	e.buf = append(e.buf, data...)
+	for len(e.buf)%8 != 0 {
+		e.buf = append(e.buf, 0)
+	}
+}
+
+func (e *encoder) text(tag uint32, head []byte, s string) {
+	if strings.IndexByte(s, 0) >= 0 {
+		e.err = fmt.Errorf("%q: %w", s, errNUL)
+	}
+	e.record(tag, append(append(head, s...), 0))
+}
+
+func (e *encoder) filter(tag uint32, program []bpf.RawInstruction) {
+	if len(program) == 0 {
+		return
+	}
+	var b []byte
+	for _, in := range program {
+		b = binary.NativeEndian.AppendUint16(b, in.Op)
+		b = append(b, in.Jt, in.Jf)
+		b = binary.NativeEndian.AppendUint32(b, in.K)
+	}
+	e.record(tag, b)
+}
+
+func (e *encoder) mount(m Mount) {
+	for _, s := range []string{m.Source, m.Target, m.Data} {
+		if strings.IndexByte(s, 0) >= 0 {
+			e.err = fmt.Errorf("%q: %w", s, errNUL)
+		}
+	}
+	var create uint32
+	if m.Create {
+		create = 1
+	}
+	head := append(words32(uint32(m.Kind), create), words64(m.Set, m.Clear, m.Dev, m.Ino)...)
+	e.record(tagMount, append(head, m.Source+"\x00"+m.Target+"\x00"+m.Data+"\x00"...))
+}
+
+func words32(values ...uint32) []byte {
+	var b []byte
+	for _, v := range values {
+		b = binary.NativeEndian.AppendUint32(b, v)
+	}
+	return b
+}
+
+func words64(values ...uint64) []byte {
+	var b []byte
+	for _, v := range values {
+		b = binary.NativeEndian.AppendUint64(b, v)
+	}
+	return b
+}
+
+func (in *Instructions) flags() uint32 {
+	var flags uint32
+	for bit, on := range map[uint32]bool{
+		flagNested: in.Nested, flagInnerRoot: in.InnerRoot, flagTerminal: in.Terminal, flagDieWithParent: in.DieWithParent,
+	} {
+		if on {
+			flags |= bit
+		}
+	}
+	return flags
+}
+
+// Encode gives the bytes that the box's side reads. A string with a NUL byte is an error: C would cut it there.
+func (in *Instructions) Encode() ([]byte, error) {
+	e := &encoder{buf: make([]byte, 0, 16<<10)}
+	for _, a := range in.Args {
+		e.text(tagArg, nil, a)
+	}
+	for _, v := range in.Env {
+		e.text(tagEnv, nil, v)
+	}
+	e.text(tagDir, nil, in.Dir)
+	e.record(tagIDs, words32(in.UID, in.GID, in.OuterUID, in.OuterGID, in.flags(), in.Umask))
+	if l := in.Landlock; l != nil {
+		e.record(tagLandlock, words64(l.FS, l.Net, l.Scoped))
+		for _, r := range l.Rules {
+			e.text(tagLandlockRule, words64(r.Access), r.Path)
+		}
+	}
+	e.filter(tagAgentFilter, in.AgentFilter)
+	e.filter(tagInitFilter, in.InitFilter)
+	for _, d := range in.Dirs {
+		e.text(tagMkdir, words32(d.Mode, d.UID, d.GID, 0), d.Path)
+	}
+	for _, m := range in.Mounts {
+		e.mount(m)
+	}
+	e.record(tagEnd, nil)
+	if len(in.Args) == 0 {
+		return nil, errors.New("no command")
+	}
+	return e.buf, e.err
+}
+
+// File puts the instructions into a sealed memfd, which the box's side maps and the agent cannot reach.
+func (in *Instructions) File() (*os.File, error) {
+	data, err := in.Encode()
+	if err != nil {
+		return nil, err
+	}
+	fd, err := unix.MemfdCreate("agentbox", unix.MFD_CLOEXEC|unix.MFD_ALLOW_SEALING)
+	if err != nil {
+		return nil, fmt.Errorf("memfd_create: %w", err)
+	}
+	f := os.NewFile(uintptr(fd), "instructions")
+	if _, err := f.Write(data); err != nil {
+		f.Close()
+		return nil, err
+	}
+	const seals = unix.F_SEAL_SHRINK | unix.F_SEAL_GROW | unix.F_SEAL_WRITE | unix.F_SEAL_SEAL
+	if _, err := unix.FcntlInt(f.Fd(), unix.F_ADD_SEALS, seals); err != nil {
+		f.Close()
+		return nil, fmt.Errorf("seal the instructions: %w", err)
+	}
+	return f, nil
+}

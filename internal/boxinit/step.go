@@ -1,0 +1,53 @@
+package boxinit
+
+// A Step is one thing the box's side does before the agent runs.
+type Step uint32
+
+// The steps, with the values of boxinit.h.
+const (
+	StepInstructions Step = iota + 1
+	StepProtect
+	StepMounts
+	StepHome
+	StepFork
+	StepTerminal
+	StepStreams
+	StepUserns
+	StepBounding
+	StepIDs
+	StepCaps
+	StepDir
+	StepNoNewPrivs
+	StepLandlock
+	StepDescriptors
+	StepSeccomp
+	StepExec
+)
+
+var layers = map[Step]string{
+	StepInstructions: "instructions",
+	StepProtect:      "pid 1",
+	StepMounts:       "mounts",
+	StepHome:         "home",
+	StepFork:         "process limit",
+	StepTerminal:     "terminal",
+	StepStreams:      "streams",
+	StepUserns:       "user namespace",
+	StepBounding:     "capability bounding set",
+	StepIDs:          "uid mapping",
+	StepCaps:         "capabilities",
+	StepDir:          "working directory",
+	StepNoNewPrivs:   "no_new_privs",
+	StepLandlock:     "landlock",
+	StepDescriptors:  "descriptors",
+	StepSeccomp:      "seccomp",
+	StepExec:         "command",
+}
+
+// Layer names the layer of the box that a step sets up, in the words of the profile's degrade list where it has one.
+func (s Step) Layer() string {
+	if l, ok := layers[s]; ok {
+		return l
+	}
+	return "unknown step"
+}

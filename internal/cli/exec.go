@@ -1,0 +1,134 @@
+package cli
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	cli "github.com/urfave/cli/v2"
+
+	"agentbox/internal/session"
+	"agentbox/launch"
+	"agentbox/profile"
+)
+
+type execOptions struct {
+	id       string
+	command  []string
+	dir      string
+	env      []string // NAME=VALUE
+	terminal bool
+}
+
+func newExec(c *caller) *cli.Command {
+	flags := append(terminalFlags(), dirFlag(), &cli.StringSliceFlag{Name: "env", Usage: "set the variable `NAME=VALUE` (repeatable)"})
+	return &cli.Command{
+		Name: "exec", Usage: "run another command in a running box", UsageText: "agentbox exec [options] [ID] -- COMMAND [ARGUMENTS]",
+		Description: "The command gets what the agent has and no more. ID may be a unique beginning; without it, the latest\nsession of this project is meant. Ends with the command's exit code.",
+		Flags:       flags,
+		Action: func(ctx *cli.Context) error {
+			o, err := execOptionsFrom(ctx, c)
+			if err != nil {
+				return err
+			}
+			return execute(ctx.Context, o, c)
+		},
+	}
+}
+
+func execOptionsFrom(ctx *cli.Context, c *caller) (execOptions, error) {
+	var o execOptions
+	var err error
+	if o.id, o.command, err = idAndCommand(ctx.Args().Slice(), c.args); err != nil {
+		return o, err
+	}
+	if o.terminal, err = terminalFrom(ctx, c); err != nil {
+		return o, err
+	}
+	if o.dir, err = value(ctx, "dir"); err != nil {
+		return o, err
+	}
+	if o.dir != "" {
+		if o.dir, err = filepath.Abs(o.dir); err != nil {
+			return o, err
+		}
+	}
+	for _, text := range ctx.StringSlice("env") {
+		kv, err := assignment(text)
+		if err != nil {
+			return o, err
+		}
+		pair := kv.([2]string)
+		if profile.HijackVariable(pair[0]) {
+			return o, &usageError{msg: fmt.Sprintf("--env %s would make programs load or run something else", pair[0])}
+		}
+		o.env = append(o.env, pair[0]+"="+pair[1])
+	}
+	return o, nil
+}
+
+// idAndCommand tells "exec ID -- COMMAND" from "exec -- COMMAND". The library drops the "--" that ends the options, so
+// whether one stood there is read from the command line itself.
+func idAndCommand(args, line []string) (id string, command []string, err error) {
+	before := len(line) - len(args) - 1
+	switch {
+	case before > 1 && line[before] == "--":
+		command = args
+	case len(args) > 1 && args[1] == "--":
+		id, command = args[0], args[2:]
+	case len(args) > 0 && session.ValidID(args[0]):
+		id, command = args[0], args[1:]
+	default:
+		command = args
+	}
+	switch {
+	case len(command) == 0 || command[0] == "":
+		return "", nil, &usageError{msg: "there is no command to run", hint: `write it after "--"`}
+	case id != "" && strings.HasPrefix(command[0], "-") && args[1] != "--":
+		return "", nil, &usageError{msg: fmt.Sprintf("exec takes options before the ID, not %q after it", command[0]), hint: `write the command after "--"`}
+	}
+	return id, command, nil
+}
+
+func execute(ctx context.Context, o execOptions, c *caller) error {
+	ctx, signals := newCourier(ctx, o.terminal)
+	defer signals.stop()
+	root, info, err := findSession(o.id)
+	if err != nil {
+		return &startError{err: err}
+	}
+	dir := filepath.Join(root, info.ID)
+	plan, err := launch.LoadPlan(dir)
+	if err != nil {
+		return &startError{err: fmt.Errorf("session %s: %w", info.ID, err)}
+	}
+	plan.Command, plan.Terminal = o.command, o.terminal
+	if o.dir != "" {
+		plan.Dir = o.dir
+	}
+	plan.Env = execEnv(plan, o)
+	joined, err := launch.Join(ctx, dir, plan, launch.Streams{In: c.in, Out: c.out, Err: c.err})
+	if err != nil {
+		return notStarted(ctx, err, plan)
+	}
+	signals.deliverTo(joined)
+	return exitStatus(joined.Wait().ExitCode)
+}
+
+// execEnv is the agent's environment with what the options change, and the kind of this terminal.
+func execEnv(plan launch.Plan, o execOptions) []string {
+	changes := append([]string{"PWD=" + plan.Dir}, o.env...)
+	if term := os.Getenv("TERM"); o.terminal && term != "" {
+		changes = append([]string{"TERM=" + term}, changes...)
+	}
+	env := slices.Clone(plan.Env)
+	for _, change := range changes {
+		name, _, _ := strings.Cut(change, "=")
+		env = slices.DeleteFunc(env, func(kv string) bool { return strings.HasPrefix(kv, name+"=") })
+		env = append(env, change)
+	}
+	return env
+}

@@ -1,0 +1,161 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"strconv"
+	"strings"
+	"time"
+
+	cli "github.com/urfave/cli/v2"
+	"golang.org/x/sys/unix"
+
+	"agentbox/internal/session"
+)
+
+// settling is how long a supervisor may take over what is not the agent's to do.
+const settling = 5 * time.Second
+
+type killOptions struct {
+	id     string
+	signal unix.Signal
+	grace  time.Duration
+}
+
+func newKill(c *caller) *cli.Command {
+	return &cli.Command{
+		Name: "kill", Usage: "end a session, or send its agent a signal", UsageText: "agentbox kill [options] [ID]",
+		Description: "ID may be a unique beginning; without it, the latest session of this project is meant.\nWaits until nothing of the box is left.",
+		Flags: []cli.Flag{
+			&cli.StringFlag{Name: "signal", Aliases: []string{"s"}, Value: "TERM", DefaultText: "TERM", Usage: "`SIGNAL` to send first, by name or number"},
+			&cli.DurationFlag{Name: "grace", Value: 10 * time.Second, DefaultText: "10s", Usage: "how long the agent has before the box is ended"},
+			&cli.BoolFlag{Name: "now", Usage: "end the box at once"},
+		},
+		Action: func(ctx *cli.Context) error {
+			o, err := killOptionsFrom(ctx)
+			if err != nil {
+				return err
+			}
+			return kill(ctx.Context, o, c)
+		},
+	}
+}
+
+func killOptionsFrom(ctx *cli.Context) (killOptions, error) {
+	o := killOptions{id: ctx.Args().First(), grace: ctx.Duration("grace")}
+	if err := wantArgs(ctx, 1); err != nil {
+		return o, err
+	}
+	var err error
+	if o.signal, err = parseSignal(ctx.String("signal")); err != nil {
+		return o, err
+	}
+	if o.grace < 0 || o.grace > time.Hour {
+		return o, &usageError{msg: fmt.Sprintf("--grace %v is not between 0 and 1h", o.grace)}
+	}
+	if ctx.Bool("now") {
+		if ctx.IsSet("signal") || ctx.IsSet("grace") {
+			return o, &usageError{msg: "--now contradicts --signal and --grace", hint: "give one of them"}
+		}
+		o.signal = unix.SIGKILL
+	}
+	return o, nil
+}
+
+func parseSignal(text string) (unix.Signal, error) {
+	name := strings.ToUpper(text)
+	if s := unix.SignalNum("SIG" + strings.TrimPrefix(name, "SIG")); s != 0 {
+		return s, nil
+	}
+	if n, err := strconv.Atoi(text); err == nil && n >= 1 && n <= 64 {
+		return unix.Signal(n), nil
+	}
+	return 0, &usageError{msg: fmt.Sprintf("there is no signal %q", text), hint: "write TERM, INT, HUP, QUIT, USR1, USR2 or KILL"}
+}
+
+// ends reports whether a signal asks the agent to end, so that `kill` waits for it.
+func ends(s unix.Signal) bool {
+	switch s {
+	case unix.SIGTERM, unix.SIGINT, unix.SIGHUP, unix.SIGQUIT, unix.SIGKILL:
+		return true
+	}
+	return false
+}
+
+func kill(ctx context.Context, o killOptions, c *caller) error {
+	root, info, err := findSession(o.id)
+	if err != nil {
+		return err
+	}
+	supervisor, err := session.OpenProcess(info.PID, info.StartTicks)
+	if errors.Is(err, os.ErrProcessDone) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	defer supervisor.Close()
+	r := session.Request{Op: session.OpSignal, Signal: int(o.signal)}
+	if ends(o.signal) && o.signal != unix.SIGKILL {
+		r.Grace = max(o.grace, time.Nanosecond)
+	}
+	reply, err := session.Call(root, info.ID, r, settling)
+	switch {
+	case err == nil && !reply.OK:
+		return fmt.Errorf("session %s: %s", info.ID, reply.Error)
+	case err == nil && !ends(o.signal):
+		return nil
+	case err != nil && !ends(o.signal):
+		return err
+	}
+	wait := o.grace + settling
+	if err != nil || o.signal == unix.SIGKILL {
+		wait = settling
+	}
+	if err != nil && gone(supervisor, 0) {
+		return nil
+	}
+	// A supervisor that does not answer is ended itself; the box goes with it.
+	if err == nil && gone(supervisor, wait) {
+		return nil
+	}
+	if err := unix.PidfdSendSignal(int(supervisor.Fd()), unix.SIGKILL, nil, 0); err != nil && !errors.Is(err, unix.ESRCH) {
+		return fmt.Errorf("session %s: its supervisor does not answer: %w", info.ID, err)
+	}
+	if !gone(supervisor, settling) {
+		return fmt.Errorf("session %s: its supervisor does not end", info.ID)
+	}
+	c.voice.notef("session %s did not answer and was ended", info.ID)
+	c.sweep(true)
+	return ctx.Err()
+}
+
+// gone waits for the end of a process.
+func gone(pidfd *os.File, most time.Duration) bool {
+	deadline := time.Now().Add(most)
+	for {
+		fds := []unix.PollFd{{Fd: int32(pidfd.Fd()), Events: unix.POLLIN}}
+		n, err := unix.Poll(fds, int(max(0, time.Until(deadline)).Milliseconds()))
+		if n > 0 {
+			return true
+		}
+		if !errors.Is(err, unix.EINTR) {
+			return false
+		}
+	}
+}
+
+// findSession finds a session of this user by the beginning of its ID, or the latest of this project.
+func findSession(prefix string) (root string, info session.Info, err error) {
+	if root, err = session.Root(); err != nil {
+		return root, info, err
+	}
+	dir, err := os.Getwd()
+	if err != nil {
+		return root, info, err
+	}
+	info, err = session.Find(root, prefix, dir)
+	return root, info, err
+}

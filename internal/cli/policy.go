@@ -1,0 +1,107 @@
+package cli
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+
+	cli "github.com/urfave/cli/v2"
+
+	"agentbox/launch"
+	"agentbox/profile"
+)
+
+// planOptions are what run and explain know before they look at the host.
+type planOptions struct {
+	profileOptions
+	command  []string
+	dir      string // working directory inside, absolute; "" leaves it to the plan
+	terminal bool
+}
+
+// A policy is the effective profile and, as far as it got, the plan that follows from it.
+type policy struct {
+	loaded
+	host     launch.Host
+	plan     launch.Plan
+	warnings profile.Findings
+}
+
+func planOptionsFrom(ctx *cli.Context) (planOptions, error) {
+	o := planOptions{command: ctx.Args().Slice()}
+	var err error
+	if o.profileOptions, err = profileOptionsFrom(ctx); err != nil {
+		return o, err
+	}
+	if o.dir, err = value(ctx, "dir"); err == nil && o.dir != "" {
+		o.dir, err = filepath.Abs(o.dir)
+	}
+	return o, err
+}
+
+func dirFlag() cli.Flag {
+	return &cli.StringFlag{Name: "dir", Usage: "working `DIR`ectory in the box (default: the current one, or the workspace)"}
+}
+
+// newLoader reads where the profiles of this person and of this machine are.
+func newLoader(h launch.Host) (*loader, error) {
+	config := os.Getenv("XDG_CONFIG_HOME")
+	if !filepath.IsAbs(config) {
+		config = filepath.Join(h.Files.Home, ".config")
+	}
+	l := &loader{home: h.Files.Home, dir: h.Dir, config: filepath.Join(config, userDir), system: systemDir,
+		state: stateDir(os.Getenv, h.Files.Home)}
+	var err error
+	l.pins, err = readPins(l.state)
+	return l, err
+}
+
+// decide merges and checks the profile and plans the box. What is wrong with the profile is profile.Findings, all of
+// it; what the host lacks is a *launch.MissingError.
+func decide(o planOptions) (policy, error) {
+	var p policy
+	var err error
+	if p.host, err = launch.Probe(); err != nil {
+		return p, &startError{err: err}
+	}
+	l, err := newLoader(p.host)
+	if err != nil {
+		return p, &startError{err: err}
+	}
+	if p.loaded, err = l.load(o.profileOptions); err != nil {
+		return p, err
+	}
+	if len(p.findings.Fatal()) > 0 {
+		return p, p.findings
+	}
+	p.warnings = p.findings
+	if err := p.host.Look(p.effective.Profile); err != nil {
+		return p, p.located(err)
+	}
+	request := launch.Request{Command: o.command, Terminal: o.terminal, Dir: o.dir}
+	if p.plan, err = launch.NewPlan(p.effective.Profile, p.host, request); err != nil {
+		return p, p.located(err)
+	}
+	if o.dir != "" && p.plan.Dir != o.dir {
+		return p, &usageError{msg: fmt.Sprintf("--dir %s: the box does not show this directory", o.dir),
+			hint: "it shows the workspace, and what rootfs.expose and [[mount]] name"}
+	}
+	return p, nil
+}
+
+// located adds to the findings of the planner, which knows key paths only, the files in which the values stand.
+func (p policy) located(err error) error {
+	findings, ok := err.(profile.Findings) //nolint:errorlint // the planner returns them as they are
+	if !ok {
+		return err
+	}
+	out := slices.Clone(p.warnings)
+	for _, f := range findings {
+		if o, found := p.effective.Origins[f.Key]; found && f.File == "" {
+			f.File, f.Key, f.Line, f.Col = o.Layer, o.Key, o.Line, o.Col
+		}
+		out = append(out, f)
+	}
+	return out
+}

@@ -1,0 +1,159 @@
+package launch
+
+import (
+	"context"
+	"errors"
+	"io"
+	"os"
+	"path/filepath"
+	"runtime"
+	"syscall"
+
+	"github.com/opencontainers/runc/libcontainer"
+	"golang.org/x/sys/unix"
+
+	"agentbox/internal/boxinit"
+)
+
+// A Joined is a further command in a running box.
+type Joined struct {
+	process *libcontainer.Process
+	control *boxinit.Control
+	pipes   *piped
+	term    *terminal
+	stop    chan struct{}
+}
+
+// Join runs another command in a running box with the posture of the agent: the same namespaces, ids, mounts,
+// Landlock rules and filter. dir is the session's directory. The command ends with its caller.
+func Join(ctx context.Context, dir string, plan Plan, s Streams) (*Joined, error) {
+	j := &Joined{stop: make(chan struct{})}
+	if err := j.start(ctx, dir, plan, s); err != nil {
+		j.cleanup()
+		return nil, err
+	}
+	return j, nil
+}
+
+func (j *Joined) start(ctx context.Context, dir string, plan Plan, s Streams) error {
+	files, err := j.prepare(dir, plan, s)
+	if err != nil {
+		return err
+	}
+	defer files.close()
+	ready := make(chan error, 1)
+	go func() {
+		// PDEATHSIG follows the thread that forked: it has to stay as long as the command does.
+		runtime.LockOSThread()
+		ready <- j.run(dir, plan, files)
+		<-j.stop
+	}()
+	if err := <-ready; err != nil {
+		return &MissingError{Layer: "exec", Err: shorten(err)}
+	}
+	files.close()
+	m, err := j.control.Receive()
+	switch {
+	case ctx.Err() != nil:
+		return ctx.Err()
+	case err == nil && m.Kind == boxinit.Failed:
+		return stepError(m, plan.Command, plan.Files.Path, plan.Dir)
+	case !errors.Is(err, io.EOF):
+		return &MissingError{Layer: "exec", Err: errors.New("the box's side sent what was not expected")}
+	}
+	if j.term != nil {
+		return j.term.run()
+	}
+	j.pipes.run(s)
+	return nil
+}
+
+func (j *Joined) prepare(dir string, plan Plan, s Streams) (*boxFiles, error) {
+	f := &boxFiles{ids: plan.ids(0)}
+	in, err := plan.instructions(f.ids)
+	if err != nil {
+		return nil, err
+	}
+	in.DieWithParent, in.Terminal = true, false
+	in.Dirs, in.Mounts, in.InitFilter = nil, nil, nil
+	if f.instructions, err = in.File(); err != nil {
+		return nil, err
+	}
+	if j.control, f.control, err = boxinit.Socketpair(); err != nil {
+		f.close()
+		return nil, err
+	}
+	if plan.Terminal {
+		j.term = newTerminal(s, plan.Allow)
+		f.console, f.consoleChild, err = socketpair()
+	} else {
+		j.pipes, err = makePipes(s)
+	}
+	if err != nil {
+		f.close()
+		return nil, err
+	}
+	return f, nil
+}
+
+func (j *Joined) run(dir string, plan Plan, f *boxFiles) error {
+	container, err := libcontainer.Load(filepath.Join(dir, stateDir), boxName)
+	if err != nil {
+		return err
+	}
+	j.process = &libcontainer.Process{
+		Args: []string{boxinit.Path, boxinit.RoleJoin}, Cwd: "/",
+		ExtraFiles: []*os.File{f.control, f.instructions},
+	}
+	if j.pipes != nil {
+		j.process.Stdin, j.process.Stdout, j.process.Stderr = j.pipes.stdin, j.pipes.stdout, j.pipes.stderr
+	} else {
+		j.process.ConsoleSocket = f.consoleChild
+	}
+	if err := container.Run(j.process); err != nil {
+		return err
+	}
+	if j.term != nil {
+		return j.term.receiveMaster(f.console)
+	}
+	return nil
+}
+
+// Signal sends a signal to the command.
+func (j *Joined) Signal(s unix.Signal) error { return j.process.Signal(s) }
+
+// Resize tells the command of the caller's new window size.
+func (j *Joined) Resize() {
+	if j.term != nil {
+		j.term.resize()
+	}
+}
+
+// Wait returns when the command has ended and all that it wrote has been passed on.
+func (j *Joined) Wait() Result {
+	defer j.cleanup()
+	state, _ := j.process.Wait()
+	if state == nil {
+		return Result{ExitCode: 128 + int(unix.SIGKILL), Signal: unix.SIGKILL, Killed: true}
+	}
+	status, ok := state.Sys().(syscall.WaitStatus)
+	if !ok {
+		return Result{ExitCode: 125}
+	}
+	return result(status)
+}
+
+func (j *Joined) cleanup() {
+	if j.control != nil {
+		j.control.Close()
+	}
+	if j.pipes != nil {
+		j.pipes.closeBox()
+		j.pipes.wait()
+		j.pipes.abort()
+	}
+	if j.term != nil {
+		j.term.close()
+	}
+	close(j.stop)
+}

@@ -1,0 +1,310 @@
+// Package launch plans a box and runs one process in it. It alone imports libcontainer's engine.
+//
+// Probe and Look read the host, NewPlan decides (pure), Start acts. A start either ends with the agent's first
+// instruction or with an error that names the layer which could not be set up, and then nothing of the agent ran and
+// nothing of the box is left. PID 1 of the box ends it when this process goes, however it goes.
+package launch
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"runtime"
+	"runtime/debug"
+	"time"
+
+	"github.com/opencontainers/runc/libcontainer"
+	"github.com/sirupsen/logrus"
+	"golang.org/x/net/bpf"
+	"golang.org/x/sys/unix"
+
+	"agentbox/internal/boxinit"
+	"agentbox/internal/seccomp"
+	"agentbox/internal/session"
+)
+
+// A Box is a running agent.
+type Box struct {
+	plan      Plan
+	session   *session.Session
+	ids       *session.IDRange
+	control   *boxinit.Control
+	container *libcontainer.Container
+	process   *libcontainer.Process
+	pipes     *piped
+	term      *terminal
+	stop      chan struct{} // ends the engine's thread
+	ready     chan error
+}
+
+// Start makes the box and runs the plan's command in it. profileName is what `ps` shows.
+func Start(ctx context.Context, plan Plan, s Streams, profileName string) (*Box, error) {
+	logrus.SetOutput(io.Discard)                     // libcontainer warns there of what its errors say better
+	unix.Umask(0o022)                                // the skeleton's modes are the plan's, not the caller's; the agent gets the caller's umask back
+	defer debug.SetGCPercent(debug.SetGCPercent(-1)) // a collection during the start would cost more than it frees
+	b := &Box{plan: plan, stop: make(chan struct{}), ready: make(chan error, 1)}
+	if err := b.start(ctx, s, profileName); err != nil {
+		b.cleanup()
+		return nil, err
+	}
+	return b, nil
+}
+
+func (b *Box) start(ctx context.Context, s Streams, profileName string) error {
+	root, err := session.Root()
+	if err != nil {
+		return err
+	}
+	info := session.Info{ID: session.NewID(), PID: os.Getpid(), Workspace: b.plan.Workspace, Profile: profileName,
+		Command: b.plan.Command, Degraded: degradedNames(b.plan.Degraded), State: "starting"}
+	if b.session, err = session.Create(root, info); err != nil {
+		return err
+	}
+	// The root directory also where only libcontainer's state names it: an exec starts from there.
+	for _, dir := range []string{treeDir, rootDir} {
+		if err := os.Mkdir(filepath.Join(b.session.Dir(), dir), 0o711); err != nil {
+			return err
+		}
+	}
+	if b.plan.IDs == IDRange {
+		if b.ids, err = session.AcquireIDRange(root); err != nil {
+			return &MissingError{Layer: "uid mapping", Err: err}
+		}
+	}
+	files, err := b.prepare(s)
+	if err != nil {
+		return err
+	}
+	defer files.close()
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	go b.engine(files)
+	if err := <-b.ready; err != nil {
+		if interrupted(ctx) {
+			return ctx.Err()
+		}
+		return b.explain(err)
+	}
+	if err := b.agentRuns(ctx, s); err != nil {
+		return err
+	}
+	return b.session.Update(func(i *session.Info) { i.State = session.Running })
+}
+
+// interrupted tells a failed start from one that Ctrl-C ended: the terminal signals the box's first processes, too,
+// and they may be gone before our own handler has run.
+func interrupted(ctx context.Context) bool {
+	select {
+	case <-ctx.Done():
+		return true
+	case <-time.After(50 * time.Millisecond):
+		return false
+	}
+}
+
+// boxFiles are what the box's first process inherits; ours are closed once it has them.
+type boxFiles struct {
+	control, instructions *os.File
+	console, consoleChild *os.File
+	ids                   idPlan
+	owner                 int // the host id of the box's root, or -1 for the caller's own
+}
+
+func (f *boxFiles) close() {
+	for _, c := range []*os.File{f.control, f.instructions, f.console, f.consoleChild} {
+		if c != nil {
+			c.Close()
+		}
+	}
+}
+
+// prepare makes everything that the engine needs and that can fail without a box.
+func (b *Box) prepare(s Streams) (*boxFiles, error) {
+	dir := b.session.Dir()
+	owner, base := -1, uint32(0)
+	if b.ids != nil {
+		base = b.ids.Base
+		owner = int(base)
+		// The box's root has to pass through, and no more than that.
+		for _, d := range []string{filepath.Dir(dir), dir} {
+			if err := os.Chmod(d, 0o711); err != nil {
+				return nil, err
+			}
+		}
+	}
+	f := &boxFiles{ids: b.plan.ids(base), owner: owner}
+	if err := b.plan.save(dir); err != nil {
+		return nil, err
+	}
+	in, err := b.plan.instructions(f.ids)
+	if err != nil {
+		return nil, err
+	}
+	if f.instructions, err = in.File(); err != nil {
+		return nil, err
+	}
+	if b.control, f.control, err = boxinit.Socketpair(); err != nil {
+		f.close()
+		return nil, err
+	}
+	if b.plan.Terminal {
+		b.term = newTerminal(s, b.plan.Allow)
+		f.console, f.consoleChild, err = socketpair()
+	} else {
+		b.pipes, err = makePipes(s)
+	}
+	if err == nil && b.pipes != nil && b.ids != nil {
+		err = b.pipes.give(f.ids.mounts.HostUID, f.ids.mounts.HostGID)
+	}
+	if err != nil {
+		f.close()
+		return nil, err
+	}
+	return f, nil
+}
+
+func socketpair() (ours, theirs *os.File, err error) {
+	fds, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return nil, nil, fmt.Errorf("the box's terminal: %w", err)
+	}
+	return os.NewFile(uintptr(fds[0]), "console"), os.NewFile(uintptr(fds[1]), "console of the box"), nil
+}
+
+// instructions tell the box's side how to become the agent.
+func (p Plan) instructions(ids idPlan) (*boxinit.Instructions, error) {
+	in := &boxinit.Instructions{
+		Args: p.Command, Env: p.Env, Dir: p.Dir, Terminal: p.Terminal, Umask: p.host.Umask,
+		UID: p.UID, GID: p.GID, OuterUID: ids.outerUID, OuterGID: ids.outerGID,
+		Nested: p.IDs != IDRange, InnerRoot: p.IDs == IDMapped, Landlock: p.landlock(),
+	}
+	if p.Seccomp {
+		var err error
+		if in.AgentFilter, err = seccomp.Agent(seccomp.Options{Arch: runtime.GOARCH}); err != nil {
+			return nil, err
+		}
+		if in.InitFilter, err = initFilter(); err != nil {
+			return nil, err
+		}
+	}
+	for _, d := range p.Files.Dirs {
+		dir := boxinit.Dir{Path: d, Mode: 0o755, UID: ids.outerUID, GID: ids.outerGID}
+		in.Dirs = append(in.Dirs, dir)
+	}
+	in.Mounts = p.boxMounts(ids.mounts)
+	return in, nil
+}
+
+func initFilter() ([]bpf.RawInstruction, error) {
+	return seccomp.Init(seccomp.Options{Arch: runtime.GOARCH})
+}
+
+// engine is the thread that libcontainer runs on. It stays until the box is over: what it forked would be told of
+// its parent's death when the thread ends, and as root it has a mount namespace of its own.
+func (b *Box) engine(f *boxFiles) {
+	runtime.LockOSThread()
+	b.ready <- b.launch(f)
+	<-b.stop
+}
+
+func (b *Box) launch(f *boxFiles) error {
+	dir := b.session.Dir()
+	if b.plan.IDs == IDRange {
+		if err := privateMounts(dir); err != nil {
+			return &MissingError{Layer: "mnt namespace", Err: err}
+		}
+	}
+	// libcontainer hands this one variable on: its first process is single threaded but for the runtime.
+	if err := os.Setenv("GOMAXPROCS", "1"); err != nil {
+		return err
+	}
+	err := makeSkeleton(dir, append(stageNodes(), b.plan.Files.Skeleton...), f.owner)
+	if err != nil {
+		return err
+	}
+	config := b.plan.config(dir, f.ids)
+	b.container, err = libcontainer.Create(filepath.Join(dir, stateDir), boxName, config)
+	if err != nil {
+		return err
+	}
+	// Create accepts a host without the devices controller only so; the start refuses it, although a rootless
+	// container has none either. Which devices exist inside is decided by /dev and by nodev.
+	config.Cgroups.Resources.SkipDevices = false
+	b.process = &libcontainer.Process{
+		Args: []string{boxinit.Path, boxinit.RolePID1}, Cwd: "/", Init: true,
+		ExtraFiles: []*os.File{f.control, f.instructions},
+	}
+	if b.pipes != nil {
+		b.process.Stdin, b.process.Stdout, b.process.Stderr = b.pipes.stdin, b.pipes.stdout, b.pipes.stderr
+	} else {
+		b.process.ConsoleSocket = f.consoleChild
+	}
+	if err := b.container.Run(b.process); err != nil {
+		return err
+	}
+	if b.term != nil {
+		return b.term.receiveMaster(f.console)
+	}
+	return nil
+}
+
+// agentRuns waits until the agent was executed, or the step that failed has been reported.
+func (b *Box) agentRuns(ctx context.Context, s Streams) error {
+	stop := context.AfterFunc(ctx, func() { b.control.Close() })
+	defer stop()
+	m, err := b.control.Receive()
+	switch {
+	case ctx.Err() != nil:
+		return ctx.Err()
+	case err != nil:
+		return &MissingError{Layer: "pid 1", Err: errors.New("it ended before the agent ran")}
+	case m.Kind == boxinit.Failed:
+		return b.stepError(m)
+	case m.Kind != boxinit.Running:
+		return fmt.Errorf("the box sent message %d before the agent ran", m.Kind)
+	}
+	if b.pipes != nil {
+		b.pipes.run(s)
+		return nil
+	}
+	return b.term.run()
+}
+
+// cleanup takes down what is there; every part may be missing.
+func (b *Box) cleanup() {
+	if b.control != nil {
+		b.control.Close()
+	}
+	if b.process != nil {
+		_ = b.process.Signal(unix.SIGKILL)
+		_, _ = b.process.Wait()
+	}
+	if b.pipes != nil {
+		b.pipes.wait()
+	}
+	if b.term != nil {
+		b.term.close()
+	}
+	if b.container != nil {
+		_ = b.container.Destroy()
+	}
+	close(b.stop)
+	if b.ids != nil {
+		b.ids.Release()
+	}
+	if b.session != nil {
+		_ = b.session.Close()
+	}
+}
+
+func degradedNames(list []Degraded) []string {
+	var names []string
+	for _, d := range list {
+		names = append(names, d.Layer)
+	}
+	return names
+}

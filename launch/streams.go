@@ -1,0 +1,145 @@
+package launch
+
+import (
+	"errors"
+	"io"
+	"os"
+	"sync"
+
+	"golang.org/x/sys/unix"
+)
+
+// Streams are the caller's standard files. The box never gets them: it gets pipes, so that no descriptor of the host
+// is inside (CVE-2016-9962) and no file of the caller changes its owner.
+type Streams struct {
+	In, Out, Err *os.File
+}
+
+// piped joins the agent's pipes with the caller's files.
+type piped struct {
+	stdin, stdout, stderr *os.File // the box's ends
+	feed                  *os.File // our end of stdin
+	copies                []copyJob
+	done                  sync.WaitGroup
+}
+
+type copyJob struct{ from, to *os.File }
+
+// makePipes prepares the three streams. When the caller's output and error are one file, so are the agent's:
+// otherwise two pipes would change the order of what it writes.
+func makePipes(s Streams) (*piped, error) {
+	p := &piped{}
+	if err := p.make(s); err != nil {
+		p.closeBox()
+		p.abort()
+		return nil, err
+	}
+	return p, nil
+}
+
+func (p *piped) make(s Streams) error {
+	var err error
+	if isNull(s.In) {
+		if p.stdin, err = os.Open(os.DevNull); err != nil {
+			return err
+		}
+	} else if p.stdin, p.feed, err = os.Pipe(); err != nil {
+		return err
+	}
+	if p.stdout, err = p.output(s.Out); err != nil {
+		return err
+	}
+	if sameFile(s.Out, s.Err) {
+		p.stderr = p.stdout
+		return nil
+	}
+	p.stderr, err = p.output(s.Err)
+	return err
+}
+
+func (p *piped) output(to *os.File) (*os.File, error) {
+	r, w, err := os.Pipe()
+	if err != nil {
+		return nil, err
+	}
+	p.copies = append(p.copies, copyJob{r, to})
+	return w, nil
+}
+
+// isNull reports a stream without content: closed, or /dev/null.
+func isNull(f *os.File) bool {
+	var st unix.Stat_t
+	if f == nil || unix.Fstat(int(f.Fd()), &st) != nil {
+		return true
+	}
+	return st.Mode&unix.S_IFMT == unix.S_IFCHR && st.Rdev == unix.Mkdev(1, 3)
+}
+
+func sameFile(a, b *os.File) bool {
+	var x, y unix.Stat_t
+	if a == nil || b == nil || unix.Fstat(int(a.Fd()), &x) != nil || unix.Fstat(int(b.Fd()), &y) != nil {
+		return false
+	}
+	return x.Dev == y.Dev && x.Ino == y.Ino
+}
+
+// run starts copying once the agent has its ends.
+func (p *piped) run(s Streams) {
+	p.closeBox()
+	if p.feed != nil {
+		go func() {
+			// Ends with the input, or when the agent closes its end; a reader that waits for a terminal is left behind.
+			_, _ = io.Copy(p.feed, s.In)
+			p.feed.Close()
+		}()
+	}
+	for _, c := range p.copies {
+		p.done.Go(func() { c.run() })
+	}
+}
+
+// run copies until the agent's side closes. When the caller's side closes first, so does ours: the agent gets
+// SIGPIPE as it would without a box.
+func (c copyJob) run() {
+	if c.to != nil {
+		_, _ = io.Copy(c.to, c.from)
+	}
+	c.from.Close()
+}
+
+// wait returns when all that the agent wrote has been passed on.
+func (p *piped) wait() { p.done.Wait() }
+
+// give makes the pipes the agent's on the host side: the box's root cannot, because it does not map our owner.
+func (p *piped) give(uid, gid uint32) error {
+	for _, f := range []*os.File{p.stdin, p.stdout, p.stderr} {
+		if isNull(f) {
+			continue
+		}
+		if err := f.Chown(int(uid), int(gid)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// closeBox closes the box's ends on our side.
+func (p *piped) closeBox() {
+	for _, f := range []*os.File{p.stdin, p.stdout, p.stderr} {
+		if f != nil {
+			f.Close()
+		}
+	}
+}
+
+func (p *piped) abort() {
+	for _, c := range p.copies {
+		c.from.Close()
+	}
+	if p.feed != nil {
+		p.feed.Close()
+	}
+}
+
+// closedPipe reports an error that only says that the reader has left.
+func closedPipe(err error) bool { return errors.Is(err, unix.EPIPE) || errors.Is(err, os.ErrClosed) }

@@ -1,0 +1,68 @@
+package launch
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+
+	"golang.org/x/sys/unix"
+
+	"agentbox/internal/session"
+)
+
+// Sweep removes what supervisors that were killed have left: a first process that never came to run the agent,
+// libcontainer's state, and the session's directory. Boxes that ran have ended by themselves.
+func Sweep() error {
+	root, err := session.Root()
+	if err != nil {
+		return err
+	}
+	stale, err := session.Stale(root)
+	if err != nil {
+		return err
+	}
+	var all []error
+	for _, id := range stale {
+		if err := sweep(root, id); err != nil {
+			all = append(all, fmt.Errorf("what session %s left: %w", id, err))
+		}
+	}
+	return errors.Join(all...)
+}
+
+func sweep(root, id string) error {
+	s, err := session.Claim(root, id)
+	if errors.Is(err, session.ErrRunning) || errors.Is(err, session.ErrNotFound) {
+		return nil // another start is at it, or was
+	}
+	if err != nil {
+		return err
+	}
+	endLeftover(filepath.Join(s.Dir(), stateDir))
+	return s.Close()
+}
+
+// engineState is what libcontainer's state.json says about a box's first process.
+type engineState struct {
+	PID   int    `json:"init_process_pid"`
+	Start uint64 `json:"init_process_start"`
+}
+
+// endLeftover kills a box whose supervisor died between libcontainer's set-up and PID 1's first instruction. The
+// start time keeps a reused pid safe. libcontainer itself is not asked: it would look at the host's cgroups and
+// remember them for the start that follows (see privateMounts).
+func endLeftover(state string) {
+	var e engineState
+	data, err := os.ReadFile(filepath.Join(state, boxName, "state.json"))
+	if err != nil || json.Unmarshal(data, &e) != nil || e.PID <= 1 {
+		return
+	}
+	pidfd, err := session.OpenProcess(e.PID, e.Start)
+	if err != nil {
+		return
+	}
+	defer pidfd.Close()
+	_ = unix.PidfdSendSignal(int(pidfd.Fd()), unix.SIGKILL, nil, 0)
+}

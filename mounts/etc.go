@@ -1,0 +1,77 @@
+package mounts
+
+import (
+	"fmt"
+	"path"
+	"slices"
+	"strings"
+)
+
+// etcNames is the part of /etc that programs need. No account database, no sudoers, no keys, no configuration of
+// clients that may hold tokens.
+var etcNames = []string{
+	"alternatives", "alpine-release", "bash.bashrc", "bash_completion.d", "bashrc", "ca-certificates", "ca-certificates.conf",
+	"crypto-policies", "debian_version", "ethertypes", "fedora-release", "fonts", "gai.conf", "host.conf", "inputrc",
+	"java", "java-11-openjdk", "java-17-openjdk", "java-21-openjdk", "ld.so.cache", "ld.so.conf", "ld.so.conf.d",
+	"locale.alias", "locale.conf", "localtime", "login.defs", "lsb-release", "magic", "magic.mime", "mime.types",
+	"nanorc", "networks", "nsswitch.conf", "openssl", "os-release", "perl", "pki", "profile", "profile.d", "protocols",
+	"python3", "redhat-release", "rpc", "services", "shells", "ssl", "system-release", "terminfo", "timezone", "vim", "xdg",
+}
+
+// etcSecrets lie below names of the list and stay out of the box.
+var etcSecrets = []string{"/etc/ssl/private", "/etc/pki/tls/private", "/etc/pki/CA/private", "/etc/pki/rpm-gpg/private"}
+
+// EtcSecrets are paths whose existence Host.Exists has to tell.
+func EtcSecrets() []string { return etcSecrets }
+
+// etcCopyLimit is the largest file that is copied; a larger one is bound.
+const etcCopyLimit = 256 << 10
+
+// shadowNames never enter a box, also not from a directory that serves as the root.
+var shadowNames = []string{"shadow", "shadow-", "gshadow", "gshadow-", "sudoers", "sudoers.d", "ssh", "machine-id", "ld.so.preload"}
+
+func (b *builder) etc() {
+	synthetic := b.syntheticEtc()
+	for _, e := range b.host.Etc {
+		p := "/etc/" + e.Name
+		named := slices.Contains(etcNames, e.Name) || b.host.Source != "/" && !slices.Contains(shadowNames, e.Name)
+		_, made := synthetic[e.Name]
+		source := path.Join(b.host.Source, "etc", e.Name)
+		switch {
+		case !named || made || e.Name == "mtab":
+		case e.Kind == Link:
+			b.node(Node{Path: p, Kind: NodeLink, Target: e.Target})
+		case !e.Public:
+		case e.Kind == Dir:
+			b.bind(Mount{Source: source, Target: p, Options: readOnlyBind, Why: "rootfs.source"})
+		case e.Kind == File && e.Size <= etcCopyLimit:
+			b.node(Node{Path: p, Kind: NodeFile, Source: source, Mode: 0o644})
+		case e.Kind == File:
+			b.files[source] = true
+			b.mount(Mount{Type: "bind", Source: source, Target: p, Options: readOnlyBind, Why: "rootfs.source"})
+		}
+	}
+	for name, content := range synthetic {
+		b.file("/etc/"+name, content, 0o644)
+	}
+	b.node(Node{Path: "/etc/mtab", Kind: NodeLink, Target: "/proc/self/mounts"})
+	for _, p := range etcSecrets {
+		if b.host.Exists[path.Join(b.host.Source, p)] {
+			b.cover(p, "box")
+		}
+	}
+}
+
+// syntheticEtc are the files that would tell about the host or its people.
+func (b *builder) syntheticEtc() map[string]string {
+	uid, gid, _ := strings.Cut(b.profile.Agent.User, ":")
+	return map[string]string{
+		"passwd": fmt.Sprintf("root:x:0:0:root:/root:/usr/sbin/nologin\nagent:x:%s:%s:agent:%s:/bin/bash\nnobody:x:65534:65534:nobody:/nonexistent:/usr/sbin/nologin\n",
+			uid, gid, b.host.Home),
+		"group":       fmt.Sprintf("root:x:0:\ntty:x:5:\nagent:x:%s:\nnogroup:x:65534:\n", gid),
+		"hosts":       "127.0.0.1\tlocalhost " + b.host.Hostname + "\n::1\tlocalhost ip6-localhost ip6-loopback\n",
+		"hostname":    b.host.Hostname + "\n",
+		"machine-id":  b.host.MachineID + "\n",
+		"resolv.conf": "# network.mode = \"none\": no name can be resolved\n",
+	}
+}

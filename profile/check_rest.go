@@ -1,0 +1,171 @@
+package profile
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+)
+
+func (c *checker) limits() {
+	l := c.p.Limits
+	atLeast(c, "limits.memory", l.Memory, 4<<20, 1<<50)
+	atLeast(c, "limits.cpus", l.CPUs, 0.01, 4096)
+	atLeast(c, "limits.pids", l.Pids, 4, 4194304) // the kernel's PID_MAX_LIMIT
+	atLeast(c, "limits.disk", l.Disk, 1<<20, 1<<60)
+	atLeast(c, "limits.open_files", l.OpenFiles, 16, 1<<30)
+	atLeast(c, "limits.timeout", l.Timeout, Duration(time.Second), Duration(366*24*time.Hour))
+	atLeast(c, "limits.execs", l.Execs, 1, 1<<50)
+}
+
+// atLeast checks a limit's range; 0 means that there is none.
+func atLeast[T Size | Duration | int64 | float64](c *checker, path string, v, low, high T) {
+	if v != 0 && (v < low || v > high) {
+		c.add(path, fmt.Sprintf("%v is not between %v and %v", v, low, high), "write 0 for no limit")
+	}
+}
+
+var (
+	plainName  = lazily(`^[a-z0-9][a-z0-9_-]{0,63}$`)
+	headerName = lazily(`^[A-Za-z0-9-]{1,64}$`)
+	toolName   = lazily(`^[A-Za-z0-9_./-]{1,128}$`)
+	permission = lazily(`^(\*|[A-Za-z_][A-Za-z0-9_*-]*(\([^()]+(\([^()]*\)[^()]*)*\))?)$`)
+	eventName  = lazily(`^[a-z][a-z0-9._-]{0,63}$`)
+	rate       = lazily(`^[1-9][0-9]{0,8}/(s|min|h)$`)
+)
+
+// nameOK checks the name of a row.
+func (c *checker) nameOK(at, name string) {
+	if !plainName().MatchString(name) {
+		c.add(at, fmt.Sprintf("%q is not a name", name), "use small letters, digits, - and _")
+	}
+}
+
+// referenceProblem checks a reference to a secret. It never repeats the text,
+// which is the secret itself if somebody wrote that here.
+func referenceProblem(s string) *complaint {
+	kind, rest, _ := strings.Cut(s, ":")
+	ok := false
+	switch kind {
+	case "env":
+		ok = envName(rest)
+	case "file":
+		ok = fullPath(rest) && cleanPath(rest) == rest && rest != "/"
+	case "command":
+		program, _, _ := strings.Cut(strings.TrimSpace(rest), " ")
+		ok = program != "" && (fullPath(program) || !strings.Contains(program, "/"))
+	}
+	if ok {
+		return nil
+	}
+	return &complaint{msg: "is not a reference to a secret", hint: `write "env:NAME", "file:/full/path" or "command:program args"; a profile holds no secrets`}
+}
+
+func (c *checker) credentials() {
+	for i, r := range c.p.Credentials {
+		at := index("credential", i)
+		c.nameOK(at+".name", r.Name)
+		if w := referenceProblem(r.Source); w != nil {
+			c.finding(at+".source", *w)
+		}
+		if len(r.Hosts) == 0 {
+			c.add(at+".hosts", "is missing", "a credential is added to requests to certain hosts only")
+		}
+		c.each(at+".hosts", r.Hosts, func(s string) *complaint { return hostProblem(s, false) })
+		if !headerName().MatchString(r.Header) {
+			c.add(at+".header", fmt.Sprintf("%q is not the name of a header", r.Header), `write "authorization" or "x-api-key"`)
+		}
+		if r.Format != "" && strings.Count(r.Format, "{}") != 1 {
+			c.add(at+".format", "must have {} in it once, for the secret", `write "Bearer {}"`)
+		}
+		if r.Env != "" && (!envName(r.Env) || HijackVariable(r.Env)) {
+			c.add(at+".env", fmt.Sprintf("%q is not a variable to put a placeholder in", r.Env), "")
+		}
+	}
+}
+
+func (c *checker) permissions() {
+	c.each("permissions.allow", c.p.Permissions.Allow, func(s string) *complaint {
+		if s == "*" {
+			return &complaint{msg: `"*" would allow every tool`, hint: "name the tools"}
+		}
+		return ruleProblem(s)
+	})
+	c.each("permissions.ask", c.p.Permissions.Ask, ruleProblem)
+	c.each("permissions.deny", c.p.Permissions.Deny, ruleProblem)
+}
+
+func ruleProblem(s string) *complaint {
+	if permission().MatchString(s) {
+		return nil
+	}
+	return &complaint{msg: fmt.Sprintf("%q is not a tool rule", s), hint: `write "Tool" or "Tool(pattern)" ("Bash(git push:*)")`}
+}
+
+func (c *checker) audit() {
+	a := c.p.Audit
+	if w := fileProblem(a.Dir); w != nil {
+		c.finding("audit.dir", *w)
+	}
+	if w := fileProblem(a.Archive); w != nil && a.Archive != "" {
+		c.finding("audit.archive", *w)
+	}
+	if day := Duration(24 * time.Hour); a.Retain < day {
+		c.add("audit.retain", fmt.Sprintf("%v is less than a day", a.Retain), `write "90d"`)
+	}
+}
+
+func (c *checker) alerts() {
+	for i, a := range c.p.Alerts {
+		at := index("alert", i)
+		c.nameOK(at+".name", a.Name)
+		if !eventName().MatchString(a.Event) {
+			c.add(at+".event", fmt.Sprintf("%q is not the name of an event", a.Event), `write "exec"`)
+		}
+		if a.Rate != "" && !rate().MatchString(a.Rate) {
+			c.add(at+".rate", fmt.Sprintf("%q is not a rate", a.Rate), `write a number and "/s", "/min" or "/h" ("60/min")`)
+		}
+		if len(a.Action) == 0 {
+			c.add(at+".action", "is missing", `write ["log"]`)
+		}
+	}
+}
+
+func (c *checker) budget() {
+	atLeast(c, "budget.usd", c.p.Budget.USD, 0.01, 100000)
+	if w := c.p.Budget.WarnAt; w < 0 || w > 1 {
+		c.add("budget.warn_at", fmt.Sprintf("%v is not between 0 and 1", w), "write 0.8 for a warning at 80 %")
+	}
+}
+
+func (c *checker) servers() {
+	for i, s := range c.p.MCP {
+		at := index("mcp", i)
+		c.nameOK(at+".name", s.Name)
+		switch {
+		case len(s.Command) == 0 || s.Command[0] == "":
+			c.add(at+".command", "is missing", "an MCP server is a program")
+		case !fullPath(s.Command[0]) && strings.Contains(s.Command[0], "/"):
+			c.add(at+".command[0]", fmt.Sprintf("%q could be in the workspace", s.Command[0]), "write a full path, or a name to be found on PATH")
+		}
+		for _, name := range slices.Sorted(maps.Keys(s.Env)) {
+			v := s.Env[name]
+			switch {
+			case !envName(name) || loaderVariable(name):
+				c.add(join(at+".env", name), "is not a variable a server may be given", "")
+			case referenceProblem(v) != nil && SecretValue(v):
+				c.add(join(at+".env", name), "looks like a secret", `write "env:NAME", "file:/full/path" or "command:program args"; a profile holds no secrets`)
+			}
+		}
+		if len(s.Tools) == 0 {
+			c.add(at+".tools", "is missing", "name the tools the agent may call")
+		}
+		c.each(at+".tools", s.Tools, func(t string) *complaint {
+			if !toolName().MatchString(t) {
+				return &complaint{msg: fmt.Sprintf("%q is not the name of a tool", t)}
+			}
+			return nil
+		})
+	}
+}

@@ -1,0 +1,172 @@
+package profile
+
+import (
+	"os"
+	"strings"
+	"testing"
+)
+
+// checked returns what Check says of one trusted file over the strict preset.
+func checked(t *testing.T, data string) Findings {
+	t.Helper()
+	strict, _ := Preset("strict")
+	e, fs := Merge([]Layer{strict, user("box.toml", data)}, nil)
+	return append(fs, Check(e)...)
+}
+
+// Each refusal has a profile beside it that differs in one value and is allowed.
+func TestCheckRefusesAndAllowsInPairs(t *testing.T) {
+	mount := func(s string) string { return "[[mount]]\n" + strings.ReplaceAll(s, "; ", "\n") }
+	for name, tc := range map[string]struct{ bad, good, key string }{
+		"root as the user":             {`agent.user = "0:0"`, `agent.user = "1:1"`, "agent.user"},
+		"root as the group":            {`agent.user = "1000:0"`, `agent.user = "1000:1000"`, "agent.user"},
+		"an id that does not fit":      {`agent.user = "65536:1"`, `agent.user = "65535:1"`, "agent.user"},
+		"an id with a sign":            {`agent.user = "+1:1"`, `agent.user = "1:1"`, "agent.user"},
+		"a loader variable set":        {`agent.env.LD_AUDIT = "x"`, `agent.env.LDFLAGS = "x"`, "agent.env.LD_AUDIT"},
+		"a runtime variable passed":    {`agent.env_pass = ["NODE_OPTIONS"]`, `agent.env.NODE_OPTIONS = "--max-old-space-size=9"`, "agent.env_pass[0]"},
+		"a pattern over a hijack name": {`agent.env_pass = ["PYTHON*"]`, `agent.env_pass = ["PYTHONUNBUFFERED"]`, "agent.env_pass[3]"},
+		"PATH with a relative part":    {`agent.env.PATH = "/usr/bin:bin"`, `agent.env.PATH = "/usr/bin:/bin"`, "agent.env.PATH"},
+		"PATH with an empty part":      {`agent.env.PATH = "/usr/bin:"`, `agent.env.PATH = "/usr/bin"`, "agent.env.PATH"},
+		"a layer nobody knows":         {`agent.degrade = ["netns"]`, `agent.degrade = ["idmap"]`, "agent.degrade[0]"},
+		"the host's root as the root":  {`rootfs.source = "/"`, `rootfs.source = "host"`, "rootfs.source"},
+		"a relative root":              {`rootfs.source = "img"`, `rootfs.source = "/srv/img"`, "rootfs.source"},
+		"the home exposed":             {`rootfs.expose = ["~"]`, `rootfs.expose = ["~/go"]`, "rootfs.expose[0]"},
+		"all homes exposed":            {`rootfs.expose = ["/home"]`, `rootfs.expose = ["/home/me/go"]`, "rootfs.expose[0]"},
+		"sockets exposed":              {`rootfs.expose = ["/run/user"]`, `rootfs.expose = ["/srv/run"]`, "rootfs.expose[0]"},
+		"devices exposed":              {`rootfs.expose = ["/dev"]`, `rootfs.expose = ["/development"]`, "rootfs.expose[0]"},
+		"a mask with a bad bracket":    {`workspace.mask = ["[a"]`, `workspace.mask = ["[a]"]`, "workspace.mask"},
+		"a workspace above":            {`workspace.path = "../x"`, `workspace.path = "x"`, "workspace.path"},
+		"a workspace in the system":    {`workspace.path = "/usr/src"`, `workspace.path = "/src"`, "workspace.path"},
+		"a writable workspace with globs": {`workspace.mode = "rw"`, "workspace.mode = \"rw\"\nagent.degrade = [\"late-masks\"]",
+			"workspace.mode"},
+		"a tmpfs without a size": {mount(`type = "tmpfs"; target = "/a"`), mount(`type = "tmpfs"; target = "/a"; size = 1`), "mount[0].size"},
+		"a bind without a source": {mount(`type = "bind"; target = "/a"`), mount(`type = "bind"; target = "/a"; source = "/b"`),
+			"mount[0].source"},
+		"a mount over /proc": {mount(`type = "tmpfs"; size = 1; target = "/proc/sys"`), mount(`type = "tmpfs"; size = 1; target = "/process"`), "mount[0].target"},
+		"a mount over /dev":  {mount(`type = "tmpfs"; size = 1; target = "/dev"`), mount(`type = "tmpfs"; size = 1; target = "/dev/shm"`), "mount[0].target"},
+		"a mount of a masked file": {mount(`type = "bind"; target = "/a"; source = "~/.ssh/config"`),
+			mount(`type = "bind"; target = "/a"; source = "~/.sshx/config"`), "mount[0].source"},
+		"a mount of what is above a masked file": {mount(`type = "bind"; target = "/a"; source = "~/.local"`),
+			mount(`type = "bind"; target = "/a"; source = "~/.local/share/doc"`), "mount[0].source"},
+		"a mount of a file that a glob masks": {mount(`type = "bind"; target = "/a"; source = "~/.bash_history"`),
+			mount(`type = "bind"; target = "/a"; source = "~/.bash_helpers"`), "mount[0].source"},
+		"options that contradict": {mount(`type = "bind"; target = "/a"; source = "/b"; options = ["ro", "rw"]`),
+			mount(`type = "bind"; target = "/a"; source = "/b"; options = ["rw"]`), "mount[0].options"},
+		"another engine": {`runtime = "runc"`, `runtime = "libcontainer"`, "runtime"},
+		"another schema": {`schema = 2`, `schema = 1`, "schema"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			bad := checked(t, tc.bad).Fatal()
+			if len(bad) != 1 || bad[0].File != "box.toml" {
+				t.Errorf("%s\nwant one finding about box.toml, got %v", tc.bad, bad)
+			}
+			if good := checked(t, tc.good).Fatal(); len(good) > 0 {
+				t.Errorf("%s\nwant no finding, got %v", tc.good, good)
+			}
+		})
+	}
+}
+
+func TestWhatIsNotBuiltIsRefusedByName(t *testing.T) {
+	data, err := os.ReadFile("../testdata/profiles/full.toml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	refused := map[string]bool{}
+	for _, f := range checked(t, string(data)) {
+		if !strings.Contains(f.Message, "not available in this version") {
+			t.Errorf("%v", f)
+		}
+		refused[f.Key] = true
+	}
+	for _, k := range Schema() {
+		want := !k.Built && !k.inRow() || k.Path == "workspace.mode" || k.Path == "network.mode"
+		path := k.Path
+		if k.Type == TypeRows {
+			path += "[0]"
+		}
+		if want != refused[path] {
+			t.Errorf("%s: refused %v, want %v", path, refused[path], want)
+		}
+	}
+}
+
+func TestGoodProfilesPass(t *testing.T) {
+	def, _ := Preset("default")
+	for _, name := range []string{"minimal", "project", "spellings"} {
+		data, err := os.ReadFile("../testdata/profiles/" + name + ".toml")
+		if err != nil {
+			t.Fatal(err)
+		}
+		l := Layer{Name: name, Kind: User, Trusted: name != "project", Data: data}
+		e, fs := Merge([]Layer{def, l}, nil)
+		if fs = append(fs, Check(e)...); len(fs) > 0 {
+			t.Errorf("%s: %v", name, fs)
+		}
+	}
+}
+
+func TestNoMessageRepeatsASecret(t *testing.T) {
+	const secret = "hunter2-sk-ant-api03-abcdefghijklmnop"
+	for name, data := range map[string]string{
+		"a text without quotes":        "credential = " + secret,
+		"a key alone":                  secret,
+		"a key twice":                  secret + " = 1\n" + secret + " = 2",
+		"a text that does not end":     "a = \"" + secret,
+		"text after a value":           "a = 1 " + secret,
+		"a number that is none":        "a = 1_" + secret,
+		"a date that is none":          "a = 2024-99-99T" + secret,
+		"a secret where a source goes": "[[credential]]\nname = \"a\"\nheader = \"x\"\nhosts = [\"a.example.com\"]\nsource = \"" + secret + "\"",
+		"a secret in a format":         "[[credential]]\nname = \"a\"\nheader = \"x\"\nhosts = [\"a.example.com\"]\nsource = \"env:A\"\nformat = \"" + secret + "\"",
+		"a secret in a variable":       "agent.env.A = \"" + secret + "\"",
+		"a secret in a server":         "[[mcp]]\nname = \"a\"\ncommand = [\"x\"]\ntools = [\"t\"]\nenv.A = \"" + secret + "\"",
+		"a password in a proxy":        "network.upstream_proxy = \"http://me:" + secret + "@proxy\"",
+	} {
+		t.Run(name, func(t *testing.T) {
+			fs := checked(t, data)
+			if len(fs) == 0 {
+				t.Error("nothing was found")
+			}
+			for _, f := range fs {
+				if strings.Contains(f.String()+f.Hint, "hunter2") {
+					t.Errorf("%v", f)
+				}
+			}
+			_, untrusted := over(t, data, false)
+			if strings.Contains(untrusted.Error(), "hunter2") {
+				t.Errorf("%v", untrusted)
+			}
+		})
+	}
+}
+
+func TestCheckAtKnowsWhereItIs(t *testing.T) {
+	mount := func(source, target string) string {
+		return "[[mount]]\ntype = \"bind\"\nsource = \"" + source + "\"\ntarget = \"" + target + "\""
+	}
+	for name, tc := range map[string]struct{ data, want string }{
+		"a mask and a source are written differently": {mount("/data/me/.ssh", "/a"), `"/data/me/.ssh" would uncover what the mask "~/.ssh" hides`},
+		"the workspace a second time":                 {mount("/src/p/sub", "/a"), "shows the workspace a second time"},
+		"the home as a source":                        {mount("/data", "/a"), "holds your whole home"},
+		"a mount over the workspace":                  {mount("/opt/x", "/src"), "would lie over the workspace"},
+		"a mount over a masked file":                  {mount("/opt/x", "/src/p/a/.env"), `would uncover what the mask ".env*" hides`},
+		"a mount elsewhere in the workspace":          {mount("/opt/x", "/src/p/vendor"), ""},
+		"a mount beside it":                           {mount("/opt/x", "/src/project"), ""},
+		"the home exposed":                            {`rootfs.expose = ["/data/me"]`, "holds your whole home"},
+		"a directory of the home":                     {`rootfs.expose = ["/data/me/go"]`, ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			strict, _ := Preset("strict")
+			e, _ := Merge([]Layer{strict, user("box.toml", tc.data)}, nil)
+			fs := CheckAt(e, "/src/p", "/data/me")
+			if tc.want == "" && len(fs) > 0 || tc.want != "" && !strings.Contains(fs.Error(), tc.want) {
+				t.Errorf("got %v, want %q", fs, tc.want)
+			}
+		})
+	}
+	strict, _ := Preset("strict")
+	e, _ := Merge([]Layer{strict}, nil)
+	if fs := CheckAt(e, "/data", "/data/me"); !strings.Contains(fs.Error(), "workspace.path") {
+		t.Errorf("a workspace above the home: %v", fs)
+	}
+}
