@@ -2,7 +2,6 @@ package vt
 
 import (
 	"bytes"
-	"slices"
 	"strconv"
 )
 
@@ -64,9 +63,9 @@ func (f *Filter) csiDone(final byte) {
 	case "t":
 		ok = f.window(numbers(params))
 	case "h", "l":
-		f.modes(params, final, f.term.ansiMode)
+		f.modes("\x1b[", params, final, f.term.ansiMode)
 	case "?h", "?l":
-		f.modes(params, final, f.term.privateMode)
+		f.modes("\x1b[?", params, final, f.term.privateMode)
 	case ">u", "=u":
 		ok = f.term.keyboard(mark)
 	case "<u":
@@ -78,7 +77,8 @@ func (f *Filter) csiDone(final byte) {
 	}
 }
 
-// window takes CSI t: sizes in pixels and cells, and the stack of titles, which no one can read.
+// window takes CSI t: sizes in pixels and cells, and the stack of titles, of which only what the agent pushed is
+// popped.
 func (f *Filter) window(n []int) bool {
 	switch n[0] {
 	case 14, 16, 18:
@@ -89,19 +89,18 @@ func (f *Filter) window(n []int) bool {
 		f.term.titles++
 		return true
 	case 23:
-		f.term.titles = max(0, f.term.titles-1)
-		return true
+		if f.term.titles > 0 {
+			f.term.titles--
+			return true
+		}
 	}
 	return false
 }
 
 // modes forwards those of a list of modes that known accepts.
-func (f *Filter) modes(params []byte, final byte, known func(n int, set bool) bool) {
+func (f *Filter) modes(introducer string, params []byte, final byte, known func(n int, set bool) bool) {
 	start := len(f.out)
-	f.out = append(f.out, "\x1b["...)
-	if f.seq[0] == '?' {
-		f.out = append(f.out, '?')
-	}
+	f.out = append(f.out, introducer...)
 	empty := len(f.out)
 	for _, n := range numbers(params) {
 		if known(n, final == 'h') {
@@ -125,11 +124,18 @@ func (f *Filter) popKeyboard(n []int) {
 	}
 }
 
-// numbers returns the parameters, at least one; one that is not given, or no number, is -1.
+// missing is a parameter that is not given.
+const missing = -2
+
+// numbers returns the parameters, at least one; -1 is one that is no plain number.
 func numbers(params []byte) []int {
 	var list []int
 	for p := range bytes.SplitSeq(params, []byte{';'}) {
-		list = append(list, decimal(string(p)))
+		n := missing
+		if len(p) > 0 {
+			n = decimal(string(p))
+		}
+		list = append(list, n)
 	}
-	return slices.Clip(list)
+	return list
 }

@@ -60,6 +60,7 @@ func (f *Filter) step(c byte) {
 
 func (f *Filter) enter(s state) {
 	f.state = s
+	f.sawESC = false
 	f.seq = f.seq[:0]
 }
 
@@ -70,27 +71,16 @@ func (f *Filter) emit(introducer string, body []byte, end string) {
 	f.out = append(f.out, end...)
 }
 
-// text takes one character that is not ASCII.
+// text takes one character that is not ASCII. It cuts a sequence off and is part of a string.
 func (f *Filter) text(s string) {
-	switch f.state {
-	case ground, escape, csi, csiIgnore: // it cuts a sequence off
-		f.state = ground
-		f.out = append(f.out, s...)
-		return
-	case dcs, query:
-		f.state = swallow
-	case palette:
-		f.state = ground
-		f.out = append(f.out, s...)
-		return
-	}
-	if f.sawESC {
+	switch {
+	case f.state < osc || f.state == palette || f.sawESC:
 		f.abandon()
 		f.out = append(f.out, s...)
-		return
-	}
-	if f.state == osc || f.state == screen {
+	case f.state == osc || f.state == screen:
 		f.collect(s)
+	case f.state == dcs || f.state == query:
+		f.enter(swallow)
 	}
 }
 

@@ -5,7 +5,6 @@ import "strings"
 // stepString takes one byte of an OSC, DCS, APC, PM, SOS or screen title.
 func (f *Filter) stepString(c byte) {
 	if f.sawESC {
-		f.sawESC = false
 		if c == '\\' {
 			f.endString(st)
 			return
@@ -45,7 +44,6 @@ func (f *Filter) abandon() {
 	if f.state == stream {
 		f.out = append(f.out, st...)
 	}
-	f.sawESC = false
 	f.enter(ground)
 }
 

@@ -21,20 +21,25 @@ type mode struct {
 // privateModes is a list of what passes. What is known and does not: 2 (VT52) and 38 (Tektronix) change the parser,
 // 3 and 40 resize the window, 18 and 19 print, 1001 makes xterm wait for an answer, 5522 reports pasted data.
 var privateModes = []mode{
-	{2026, off},                                                               // output held back
-	{1000, off}, {1002, off}, {1003, off}, {1005, off}, {1006, off}, {9, off}, // mouse
-	{1015, off}, {1016, off}, {1004, off}, {2004, off}, {2031, off}, // focus, paste, colour scheme
-	{2048, off}, {9001, off}, {7727, off}, {1, off}, {66, off}, {67, off}, // sizes in band, keyboards
-	{5, off}, {6, off}, {45, off}, {69, off}, {80, off}, {8452, off}, // the page
-	{25, on}, {7, on}, {8, on}, {12, either}, {4, either}, {42, either}, // cursor, wrap, repeat
-	{95, either}, {1007, either}, {1010, either}, {1011, either}, // scrolling
-	{1034, either}, {1035, either}, {1036, either}, {1039, either}, // meta and alt keys
-	{1042, either}, {1045, either}, {1048, either}, {1070, either}, {2027, either},
-	{47, off}, {1047, off}, {1049, off}, // the other screen
+	// The other screen, three names of one thing, must come first.
+	{47, off}, {1047, off}, {1049, off},
+	// Output held back; mouse; focus, paste and colour scheme reports.
+	{2026, off}, {9, off}, {1000, off}, {1002, off}, {1003, off}, {1005, off}, {1006, off}, {1015, off},
+	{1016, off}, {1004, off}, {2004, off}, {2031, off}, {2048, off},
+	// Keyboards.
+	{1, off}, {66, off}, {67, off}, {7727, off}, {9001, off},
+	// The page: reverse, origin, wrap back, margins, sixel.
+	{5, off}, {6, off}, {45, off}, {69, off}, {80, off}, {8452, off},
+	// Cursor, wrap, key repeat.
+	{25, on}, {7, on}, {8, on},
+	// Smooth scroll, blinking, national sets, clearing, scrolling, meta keys, bells, graphemes.
+	{4, either}, {12, either}, {42, either}, {95, either}, {1007, either}, {1010, either}, {1011, either},
+	{1034, either}, {1035, either}, {1036, either}, {1039, either}, {1042, either}, {1045, either}, {1048, either},
+	{1070, either}, {2027, either},
 }
 
-// otherScreen are the modes that show the other screen, in the order of being left.
-const otherScreen = 3
+// screenModes are the bits of the modes that show the other screen.
+const screenModes = 1<<3 - 1
 
 // A keyboard is one screen's stack of the kitty keyboard protocol.
 type keyboard struct {
@@ -83,9 +88,13 @@ func (t *terminal) privateMode(n int, set bool) bool {
 		if m.number != n {
 			continue
 		}
-		t.changed &^= 1 << i
+		bit := uint64(1) << i
+		if bit&screenModes != 0 {
+			t.changed &^= screenModes
+		}
+		t.changed &^= bit
 		if m.before != either && set != (m.before == on) {
-			t.changed |= 1 << i
+			t.changed |= bit
 		}
 		return true
 	}
@@ -93,7 +102,7 @@ func (t *terminal) privateMode(n int, set bool) bool {
 }
 
 func (t *terminal) onOtherScreen() bool {
-	return t.changed>>(len(privateModes)-otherScreen) != 0
+	return t.changed&screenModes != 0
 }
 
 // keys returns the keyboard of the screen that shows.
@@ -119,16 +128,16 @@ func (t *terminal) keyboard(mark string) bool {
 func (t *terminal) modifyKeys(n []int, final byte) bool {
 	resource := n[0]
 	switch {
-	case resource == -1 && final == 'm': // all to their defaults
+	case resource == missing && final == 'm': // all to their defaults
 		t.modKeys = 0
 		return true
-	case resource == -1 && final == 'n':
+	case resource == missing && final == 'n':
 		resource = 2
 	case resource < 0 || resource > 7:
 		return false
 	}
 	t.modKeys &^= 1 << resource
-	if final == 'n' || len(n) > 1 && n[1] != -1 {
+	if final == 'n' || len(n) > 1 && n[1] != missing {
 		t.modKeys |= 1 << resource
 	}
 	return true
@@ -150,28 +159,20 @@ func (t *terminal) setColours(n int, rest string) {
 	}
 }
 
-// undo appends what brings the terminal back. The other screen is left last but one, so that what belongs to it is
-// undone there; positions of the cursor survive except for origin mode, which loses them.
+// undo appends what brings the terminal back: first what belongs to the other screen, if that shows. The cursor
+// stays where it is, except after origin mode, whose end moves it.
 func (t *terminal) undo(b []byte) []byte {
 	add := func(when bool, s string) {
 		if when {
 			b = append(b, s...)
 		}
 	}
-	first := len(privateModes) - otherScreen
 	if t.onOtherScreen() {
 		b = t.keysOf[1].undo(b)
 	}
-	for i, m := range privateModes {
-		final := "l"
-		if m.before == on {
-			final = "h"
-		}
-		add(t.changed>>i&1 != 0, "\x1b[?"+strconv.Itoa(m.number)+final)
-		if i == first-1 {
-			add(t.link, "\x1b]8;;"+st)
-		}
-	}
+	add(t.link, "\x1b]8;;"+st)
+	b = undoModes(b, t.changed&^screenModes)
+	b = undoModes(b, t.changed&screenModes)
 	b = t.keysOf[0].undo(b)
 	for i := range 8 {
 		add(t.modKeys>>i&1 != 0, "\x1b[>"+strconv.Itoa(i)+"m")
@@ -200,6 +201,20 @@ func (k keyboard) undo(b []byte) []byte {
 	}
 	if k.set {
 		b = append(b, "\x1b[=0u"...)
+	}
+	return b
+}
+
+func undoModes(b []byte, changed uint64) []byte {
+	for i, m := range privateModes {
+		if changed>>i&1 == 0 {
+			continue
+		}
+		final := "l"
+		if m.before == on {
+			final = "h"
+		}
+		b = append(b, "\x1b[?"+strconv.Itoa(m.number)+final...)
 	}
 	return b
 }
