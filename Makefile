@@ -8,7 +8,7 @@ FUZZTIME ?= 10s
 BENCH   ?=
 
 GO      ?= go
-TAGS    := netgo osusergo
+TAGS    := netgo osusergo runc_nocriu urfave_cli_no_docs
 GOFLAGS_STATIC := -trimpath -buildvcs=false -tags "$(TAGS)"
 LDFLAGS := -s -w -linkmode external -extldflags '-static' -X agentbox/internal/cli.version=$(VERSION)
 export CGO_ENABLED := 1
@@ -41,8 +41,8 @@ lint:
 	@unformatted=$$(gofmt -l $$(git ls-files '*.go' 2>/dev/null || find . -name '*.go')); \
 	if [ -n "$$unformatted" ]; then echo "gofmt: $$unformatted"; exit 1; fi
 	$(GO) vet -tags "$(TAGS)" ./...
-	$(GO) run $(STATICCHECK) -tags netgo,osusergo ./...
-	$(GO) run $(GOVULNCHECK) -tags netgo,osusergo ./...
+	$(GO) run $(STATICCHECK) -tags netgo,osusergo,runc_nocriu,urfave_cli_no_docs ./...
+	$(GO) run $(GOVULNCHECK) -tags netgo,osusergo,runc_nocriu,urfave_cli_no_docs ./...
 
 fuzz:
 	@.ci/fuzz $(FUZZTIME) "$(TAGS)"

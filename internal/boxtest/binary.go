@@ -104,7 +104,7 @@ func goBuild(source, path string) error {
 		return fmt.Errorf("go env: %w", err)
 	}
 	root := filepath.Dir(strings.TrimSpace(string(out)))
-	cmd := exec.Command("go", "build", "-buildvcs=false", "-trimpath", "-tags", "netgo osusergo",
+	cmd := exec.Command("go", "build", "-buildvcs=false", "-trimpath", "-tags", "netgo osusergo runc_nocriu urfave_cli_no_docs",
 		"-ldflags", "-linkmode external -extldflags -static", "-o", path, "./"+source)
 	cmd.Dir = root
 	cmd.Env = append(os.Environ(), "CGO_ENABLED=1")

@@ -67,7 +67,7 @@ func (f *Filter) csiDone(final byte) {
 	case "?h", "?l":
 		f.modes("\x1b[?", params, final, f.term.privateMode)
 	case ">u", "=u":
-		ok = f.term.keyboard(mark)
+		ok = f.term.keyboard(mark, numbers(params))
 	case "<u":
 		f.popKeyboard(numbers(params))
 	}
@@ -86,7 +86,7 @@ func (f *Filter) window(n []int) bool {
 	case 20, 21:
 		return f.allow.Title
 	case 22:
-		f.term.titles++
+		f.term.titles = min(f.term.titles+1, 10) // as deep as xterm's
 		return true
 	case 23:
 		if f.term.titles > 0 {

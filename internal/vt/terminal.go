@@ -113,13 +113,14 @@ func (t *terminal) keys() *keyboard {
 	return &t.keysOf[0]
 }
 
-// keyboard takes CSI > u, which pushes, and CSI = u, which changes the top.
-func (t *terminal) keyboard(mark string) bool {
+// keyboard takes CSI > u, which pushes, and CSI = u, which changes the flags on top.
+func (t *terminal) keyboard(mark string, n []int) bool {
 	switch k := t.keys(); {
 	case mark == ">":
 		k.pushed = min(k.pushed+1, 99)
 	case k.pushed == 0:
-		k.set = true
+		replaces := len(n) == 1 || n[1] == 1 || n[1] == missing
+		k.set = n[0] != 0 && n[0] != missing || !replaces
 	}
 	return true
 }
@@ -181,7 +182,7 @@ func (t *terminal) undo(b []byte) []byte {
 	for n := range 20 {
 		add(t.colours&colour(n) != 0, "\x1b]"+strconv.Itoa(100+n)+st)
 	}
-	for range min(t.titles, 16) {
+	for range t.titles {
 		add(true, "\x1b[23t")
 	}
 	add(t.shifted, string(rune(si)))
