@@ -85,7 +85,7 @@ func (p Plan) config(dir string, ids idPlan) *configs.Config {
 	for _, ns := range p.Namespaces {
 		c.Namespaces = append(c.Namespaces, configs.Namespace{Type: namespaceTypes[ns]})
 	}
-	c.Mounts = p.stage(ids.mounts)
+	c.Mounts = p.stage()
 	return c
 }
 

@@ -1,8 +1,6 @@
 package launch
 
 import (
-	"path"
-	"strconv"
 	"strings"
 
 	"github.com/opencontainers/runc/libcontainer/configs"
@@ -12,9 +10,9 @@ import (
 	"agentbox/mounts"
 )
 
-// The box's files are laid out in two steps. libcontainer makes what the kernel or a host privilege is needed for:
-// /proc, /dev, the host's root as a source, and the binds that have to be idmapped. PID 1 makes the rest from those
-// sources, takes them away, and only then starts the agent: docs/decisions says why.
+// The box's files are laid out in two steps. libcontainer makes /proc, /dev and, as a source, the host's root. PID 1
+// makes the rest from that source and from the descriptors of idmapped mounts that it is handed, takes the source
+// away, and only then starts the agent: docs/decisions says why.
 
 // stageNodes are the entries of the root that the set-up needs.
 func stageNodes() []mounts.Node {
@@ -24,26 +22,17 @@ func stageNodes() []mounts.Node {
 	}
 }
 
-func ownPath(n int) string { return path.Join(boxinit.StageOwn, strconv.Itoa(n)) }
-
-func (p Plan) idmapped(m mounts.Mount) bool { return p.Idmap && m.Owned && m.Type == "bind" }
-
 // stage is what libcontainer mounts.
-func (p Plan) stage(ids mounts.IDs) []*configs.Mount {
+func (p Plan) stage() []*configs.Mount {
 	const hidden = unix.MOUNT_ATTR_RDONLY | unix.MOUNT_ATTR_NOSUID | unix.MOUNT_ATTR_NODEV
 	list := []*configs.Mount{
 		mounts.Bind(p.host.Files.Binary, boxinit.Path, hidden),
 		{Source: "tmpfs", Destination: boxinit.StageDir, Device: "tmpfs", Flags: unix.MS_NOSUID | unix.MS_NODEV, Data: "mode=700,size=1m"},
 		mounts.Bind("/", boxinit.StageHost, hidden),
 	}
-	own := 0
 	for _, m := range p.Files.Mounts {
-		switch {
-		case m.Kernel():
+		if m.Kernel() {
 			list = append(list, m.Config())
-		case p.idmapped(m):
-			list = append(list, mounts.Idmapped(m.Source, ownPath(own), m.Attrs(), ids))
-			own++
 		}
 	}
 	return list
@@ -52,7 +41,7 @@ func (p Plan) stage(ids mounts.IDs) []*configs.Mount {
 // boxMounts is what PID 1 mounts.
 func (p Plan) boxMounts(ids mounts.IDs) []boxinit.Mount {
 	var list []boxinit.Mount
-	own := 0
+	var own uint32
 	for _, m := range p.Files.Mounts {
 		if m.Kernel() {
 			continue
@@ -67,7 +56,7 @@ func (p Plan) boxMounts(ids mounts.IDs) []boxinit.Mount {
 		case isInBox:
 			b.Kind, b.Source = boxinit.MountBox, inBox
 		case p.idmapped(m):
-			b.Kind, b.Source = boxinit.MountBox, ownPath(own)
+			b.Kind, b.FD = boxinit.MountFD, boxinit.FirstMount+own
 			own++
 		default:
 			b.Kind, b.Source = boxinit.MountHost, m.Source

@@ -110,16 +110,19 @@ func interrupted(ctx context.Context) bool {
 type boxFiles struct {
 	control, instructions *os.File
 	console, consoleChild *os.File
+	idmapping             *idmapping
+	mounts                []*os.File // detached, for PID 1 to attach
 	ids                   idPlan
 	owner                 int // the host id of the box's root, or -1 for the caller's own
 }
 
 func (f *boxFiles) close() {
-	for _, c := range []*os.File{f.control, f.instructions, f.console, f.consoleChild} {
+	for _, c := range append(f.mounts, f.control, f.instructions, f.console, f.consoleChild) {
 		if c != nil {
 			c.Close()
 		}
 	}
+	f.idmapping.close()
 }
 
 // prepare makes everything that the engine needs and that can fail without a box.
@@ -137,14 +140,20 @@ func (b *Box) prepare(s Streams) (*boxFiles, error) {
 		}
 	}
 	f := &boxFiles{ids: b.plan.ids(base), owner: owner}
+	if b.plan.Idmap {
+		f.idmapping = startIdmapping(f.ids.mounts)
+	}
 	if err := b.plan.save(dir); err != nil {
+		f.close()
 		return nil, err
 	}
 	in, err := b.plan.instructions(f.ids)
 	if err != nil {
+		f.close()
 		return nil, err
 	}
 	if f.instructions, err = in.File(); err != nil {
+		f.close()
 		return nil, err
 	}
 	if b.control, f.control, err = boxinit.Socketpair(); err != nil {
@@ -226,6 +235,11 @@ func (b *Box) launch(f *boxFiles) error {
 	if err != nil {
 		return err
 	}
+	if f.idmapping != nil {
+		if f.mounts, err = b.plan.ownMounts(f.idmapping); err != nil {
+			return err
+		}
+	}
 	config := b.plan.config(dir, f.ids)
 	b.container, err = libcontainer.Create(filepath.Join(dir, stateDir), boxName, config)
 	if err != nil {
@@ -236,7 +250,7 @@ func (b *Box) launch(f *boxFiles) error {
 	config.Cgroups.Resources.SkipDevices = false
 	b.process = &libcontainer.Process{
 		Args: []string{boxinit.Path, boxinit.RolePID1}, Cwd: "/", Init: true,
-		ExtraFiles: []*os.File{f.control, f.instructions},
+		ExtraFiles: append([]*os.File{f.control, f.instructions}, f.mounts...),
 	}
 	if b.pipes != nil {
 		b.process.Stdin, b.process.Stdout, b.process.Stderr = b.pipes.stdin, b.pipes.stdout, b.pipes.stderr

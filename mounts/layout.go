@@ -118,17 +118,6 @@ func Bind(source, target string, set uint64) *configs.Mount {
 		RecAttr: &unix.MountAttr{Attr_set: set}}
 }
 
-// Idmapped is a Bind through which the files of one host user are the agent's.
-func Idmapped(source, target string, set uint64, ids IDs) *configs.Mount {
-	m := Bind(source, target, set)
-	m.IDMapping = &configs.MountIDMapping{
-		Recursive:   true,
-		UIDMappings: []configs.IDMap{{ContainerID: int64(ids.DiskUID), HostID: int64(ids.HostUID), Size: 1}},
-		GIDMappings: []configs.IDMap{{ContainerID: int64(ids.DiskGID), HostID: int64(ids.HostGID), Size: 1}},
-	}
-	return m
-}
-
 // TmpfsData are the options of a tmpfs in the words of tmpfs(5).
 func (m Mount) TmpfsData(ids IDs) string {
 	if !m.Agent {

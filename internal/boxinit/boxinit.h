@@ -84,11 +84,13 @@ enum mount_kind {
 	MOUNT_BOX,      /* a path of the box itself, with its id mapping */
 	MOUNT_TMPFS,
 	MOUNT_COVER, /* hides the target behind an empty file or directory without permissions */
+	MOUNT_FD,    /* an inherited detached mount */
 };
 
 struct mount {
 	uint32_t kind;
-	uint32_t create;     /* the target may have to be made: it lies on a tmpfs of the box */
+	uint32_t create; /* the target may have to be made: it lies on a tmpfs of the box */
+	uint32_t fd, pad;
 	uint64_t set, clear; /* MOUNT_ATTR_ bits of mount_setattr(2) */
 	uint64_t dev, ino;   /* the file that the source must be; 0: whatever is there */
 	char texts[];        /* source, target and filesystem options, each with its NUL */

@@ -15,8 +15,10 @@ import (
 const (
 	StageDir  = "/.box"            // a tmpfs that PID 1 takes away with all that is mounted on it
 	StageHost = StageDir + "/host" // the host's root
-	StageOwn  = StageDir + "/own"  // directory of binds that libcontainer has to idmap
 )
+
+// FirstMount is the descriptor of the first detached mount that PID 1 inherits.
+const FirstMount = 5
 
 // Path is where the binary is mounted inside the box, and the name under which it knows its role.
 const Path = "/.agentbox"
@@ -25,6 +27,7 @@ const Path = "/.agentbox"
 const (
 	RolePID1 = "pid1" // start the agent below itself and look after it
 	RoleJoin = "join" // become another command in a box that runs
+	RoleHold = "hold" // keep a user namespace until the input ends
 )
 
 // Flags of Instructions, with the values of boxinit.h.
@@ -84,6 +87,7 @@ const (
 	MountBox                        // Source is a path of the box, mounted already; its id mapping is kept
 	MountTmpfs                      // Data are the filesystem's options
 	MountCover                      // hides Target behind an empty file or directory without permissions
+	MountFD                         // FD is a detached mount
 )
 
 // A Mount is made by PID 1 before the agent starts, in the given order. With Ino not 0 the source must be that very
@@ -94,6 +98,7 @@ type Mount struct {
 	Target     string
 	Data       string
 	Create     bool   // the target may have to be made: it lies on a tmpfs of the box
+	FD         uint32 // of MountFD
 	Set, Clear uint64 // MOUNT_ATTR_ bits of mount_setattr(2)
 	Dev, Ino   uint64
 }
@@ -159,7 +164,7 @@ func (e *encoder) mount(m Mount) {
 	if m.Create {
 		create = 1
 	}
-	head := append(words32(uint32(m.Kind), create), words64(m.Set, m.Clear, m.Dev, m.Ino)...)
+	head := append(words32(uint32(m.Kind), create, m.FD, 0), words64(m.Set, m.Clear, m.Dev, m.Ino)...)
 	e.record(tagMount, append(head, m.Source+"\x00"+m.Target+"\x00"+m.Data+"\x00"...))
 }
 

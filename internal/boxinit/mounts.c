@@ -20,7 +20,7 @@ extern int umount2(const char *, int);
 #define MS_NODEV 4
 #define MS_NOEXEC 8
 
-/* A tmpfs with the sources: the host's root, what libcontainer idmapped, and what covers masked paths. */
+/* A tmpfs with the sources: the host's root, and what covers masked paths. */
 #define STAGE "/.box"
 #define STAGE_HOST STAGE "/host"
 #define EMPTY_FILE STAGE "/none"
@@ -107,6 +107,15 @@ static void bind_one(struct report *r, const struct mount *m, const char *target
 	int tree = clone_tree(r, m, file);
 	close(file);
 	attach(r, tree, open_target(r, m, target, S_ISDIR(st.st_mode), root));
+}
+
+static void fd_one(struct report *r, const struct mount *m, const char *target, int root)
+{
+	struct stat st;
+
+	if (fstat(m->fd, &st) < 0)
+		die(r, errno);
+	attach(r, m->fd, open_target(r, m, target, S_ISDIR(st.st_mode), root));
 }
 
 static void cover_one(struct report *r, const struct mount *m, const char *target, int root)
@@ -206,6 +215,9 @@ void box_mounts(struct report *r, const struct instructions *in)
 			break;
 		case MOUNT_TMPFS:
 			tmpfs_one(r, m, target, data, root);
+			break;
+		case MOUNT_FD:
+			fd_one(r, m, target, root);
 			break;
 		case MOUNT_COVER:
 			cover_one(r, m, target, root);

@@ -201,6 +201,10 @@ __attribute__((constructor(101))) static void boxinit(int argc, char **argv)
 		return;
 	if (prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) < 0)
 		die(&r, errno);
+	if (strcmp(argv[1], "hold") == 0) {
+		char end;
+		_exit(read(0, &end, 1) != 0);
+	}
 	instructions_read(&r, &in);
 	if (strcmp(argv[1], "pid1") == 0)
 		pid1(&r, &in);
