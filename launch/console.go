@@ -125,7 +125,11 @@ func (t *terminal) restore() {
 	if t.cooked == nil {
 		return
 	}
-	_, _ = t.out.Write(t.filter.Reset())
+	if undo := t.filter.Reset(); len(undo) > 0 {
+		_, _ = t.out.Write(undo)
+		// What the terminal still answers to the agent's questions is not the shell's to read.
+		_ = unix.IoctlSetInt(int(t.in.Fd()), unix.TCFLSH, unix.TCIFLUSH)
+	}
 	_ = term.Restore(int(t.in.Fd()), t.cooked)
 	t.cooked = nil
 }

@@ -22,10 +22,10 @@ func (h *Host) Look(p profile.Profile) error {
 		f.Source = h.expand(p.Rootfs.Source)
 	}
 	var err error
-	if f.Root, err = entries(f.Source); err != nil {
+	if f.Root, err = entries(f.Source, all); err != nil {
 		return fmt.Errorf("rootfs.source: %w", err)
 	}
-	if f.Etc, err = entries(filepath.Join(f.Source, "etc")); err != nil && !errors.Is(err, fs.ErrNotExist) {
+	if f.Etc, err = entries(filepath.Join(f.Source, "etc"), mounts.EtcName(f.Source)); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("rootfs.source: %w", err)
 	}
 	if f.Binary, err = os.Executable(); err != nil {
@@ -76,13 +76,19 @@ func (h *Host) lookExists(p profile.Profile) {
 	}
 }
 
-func entries(dir string) ([]mounts.Entry, error) {
+func all(string) bool { return true }
+
+// entries looks at the names of a directory that keep says are wanted.
+func entries(dir string, keep func(name string) bool) ([]mounts.Entry, error) {
 	list, err := os.ReadDir(dir)
 	if err != nil {
 		return nil, err
 	}
 	out := make([]mounts.Entry, 0, len(list))
 	for _, d := range list {
+		if !keep(d.Name()) {
+			continue
+		}
 		info, err := d.Info()
 		if err != nil {
 			continue // it vanished between readdir and lstat: as if it had never been there

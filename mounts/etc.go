@@ -30,11 +30,20 @@ const etcCopyLimit = 256 << 10
 // shadowNames never enter a box, also not from a directory that serves as the root.
 var shadowNames = []string{"shadow", "shadow-", "gshadow", "gshadow-", "sudoers", "sudoers.d", "ssh", "machine-id", "ld.so.preload"}
 
+// EtcName tells which names of /etc are shown of a tree: of the host's a list, of a directory that serves as the root
+// all but those that no box has.
+func EtcName(source string) func(name string) bool {
+	if source == "/" {
+		return func(name string) bool { return slices.Contains(etcNames, name) }
+	}
+	return func(name string) bool { return !slices.Contains(shadowNames, name) }
+}
+
 func (b *builder) etc() {
-	synthetic := b.syntheticEtc()
+	synthetic, wanted := b.syntheticEtc(), EtcName(b.host.Source)
 	for _, e := range b.host.Etc {
 		p := "/etc/" + e.Name
-		named := slices.Contains(etcNames, e.Name) || b.host.Source != "/" && !slices.Contains(shadowNames, e.Name)
+		named := wanted(e.Name)
 		_, made := synthetic[e.Name]
 		source := path.Join(b.host.Source, "etc", e.Name)
 		switch {
