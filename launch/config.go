@@ -48,7 +48,7 @@ func (p Plan) ids(base uint32) idPlan {
 	}
 	out.mounts = mounts.IDs{
 		UID: out.outerUID, GID: out.outerGID, Idmap: p.Idmap, DiskUID: h.CallerUID, DiskGID: h.CallerGID,
-		HostUID: base + p.UID, HostGID: base + p.GID,
+		HostUID: base + p.UID, HostGID: base + p.GID, Base: base,
 	}
 	return out
 }

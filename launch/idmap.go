@@ -48,13 +48,9 @@ func mappedUserns(ids mounts.IDs) (*os.File, error) {
 	}
 	defer w.Close()
 	defer r.Close()
-	one := func(disk, host uint32) []syscall.SysProcIDMap {
-		return []syscall.SysProcIDMap{{ContainerID: int(disk), HostID: int(host), Size: 1}}
-	}
 	p, err := os.StartProcess("/proc/self/exe", []string{boxinit.Path, boxinit.RoleHold}, &os.ProcAttr{
 		Files: []*os.File{r},
-		Sys: &syscall.SysProcAttr{Cloneflags: unix.CLONE_NEWUSER,
-			UidMappings: one(ids.DiskUID, ids.HostUID), GidMappings: one(ids.DiskGID, ids.HostGID)},
+		Sys:   &syscall.SysProcAttr{Cloneflags: unix.CLONE_NEWUSER, UidMappings: userMap(ids), GidMappings: groupMap(ids)},
 	})
 	if err != nil {
 		return nil, fmt.Errorf("a user namespace for the id mapping: %w", err)
@@ -63,6 +59,39 @@ func mappedUserns(ids mounts.IDs) (*os.File, error) {
 	w.Close() // it ends with its input
 	_, werr := p.Wait()
 	return ns, errors.Join(err, werr)
+}
+
+// userMap has one line: nobody's files but the caller's can be changed through the mount.
+func userMap(ids mounts.IDs) []syscall.SysProcIDMap {
+	return []syscall.SysProcIDMap{{ContainerID: int(ids.DiskUID), HostID: int(ids.HostUID), Size: 1}}
+}
+
+// groupMap maps every group, because the kernel lets nobody write to a file whose group has no map, and a project's
+// files may have any. The caller's group and the agent's number trade places; the agent is in no other group.
+func groupMap(ids mounts.IDs) []syscall.SysProcIDMap {
+	agent := ids.HostGID - ids.Base
+	low, high := min(agent, ids.DiskGID), max(agent, ids.DiskGID)
+	line := func(from, to, size uint32) syscall.SysProcIDMap {
+		return syscall.SysProcIDMap{ContainerID: int(from), HostID: int(ids.Base + to), Size: int(size)}
+	}
+	lines := []syscall.SysProcIDMap{line(ids.DiskGID, agent, 1)}
+	if low > 0 {
+		lines = append(lines, line(0, 0, low))
+	}
+	if low == high {
+		return append(lines, line(low+1, low+1, rangeSize-low-1))
+	}
+	if high >= rangeSize { // a group beyond the range: what has the agent's number on disk stays without a map
+		return append(lines, line(low+1, low+1, rangeSize-low-1))
+	}
+	lines = append(lines, line(agent, ids.DiskGID, 1))
+	if high > low+1 {
+		lines = append(lines, line(low+1, low+1, high-low-1))
+	}
+	if high < rangeSize-1 {
+		lines = append(lines, line(high+1, high+1, rangeSize-high-1))
+	}
+	return lines
 }
 
 // mount makes a detached idmapped copy of a path of the host, for PID 1 to attach. The path is checked and used through

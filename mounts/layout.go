@@ -71,6 +71,7 @@ type IDs struct {
 	Idmap            bool   // the caller's files have to be mapped
 	DiskUID, DiskGID uint32 // who owns the caller's files on the host
 	HostUID, HostGID uint32 // the agent on the host
+	Base             uint32 // the first host id of the box
 }
 
 // attrs are the options in the words of mount_setattr(2).

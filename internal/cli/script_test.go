@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"testing"
+	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
 
@@ -41,6 +42,7 @@ func runScripts(t *testing.T, dir, binary string) {
 			Dir:                 dir,
 			WorkdirRoot:         scriptRoot(t),
 			RequireExplicitExec: true,
+			Deadline:            time.Now().Add(3 * time.Minute),
 			UpdateScripts:       flag.Lookup("update").Value.String() == "true",
 			Setup:               func(env *testscript.Env) error { return setup(env, binary) },
 			Condition:           condition,
