@@ -23,11 +23,11 @@ type terminal struct {
 	filter *vt.Filter
 	cooked *term.State // the caller's modes while ours are raw, or nil
 	mu     sync.Mutex
-	done   chan struct{}
+	done   chan struct{} // closed when all output is passed on; nil before run
 }
 
 func newTerminal(s Streams, allow []string) *terminal {
-	return &terminal{in: s.In, out: s.Out, filter: vt.New(allowed(allow)), done: make(chan struct{})}
+	return &terminal{in: s.In, out: s.Out, filter: vt.New(allowed(allow))}
 }
 
 func allowed(classes []string) vt.Allow {
@@ -84,6 +84,7 @@ func (t *terminal) run() error {
 	if err := t.makeRaw(); err != nil {
 		return err
 	}
+	t.done = make(chan struct{})
 	go func() { _, _ = io.Copy(t.master, t.in) }()
 	go func() {
 		defer close(t.done)
@@ -136,8 +137,10 @@ func (t *terminal) restore() {
 
 // close waits for what is still on its way out.
 func (t *terminal) close() {
-	if t.master != nil {
+	if t.done != nil {
 		<-t.done
+	}
+	if t.master != nil {
 		t.master.Close()
 	}
 	t.restore()

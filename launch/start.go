@@ -36,6 +36,7 @@ type Box struct {
 	process   *libcontainer.Process
 	pipes     *piped
 	term      *terminal
+	ran       bool          // libcontainer started the first process; otherwise it has ended it itself
 	stop      chan struct{} // ends the engine's thread
 	ready     chan error
 }
@@ -260,6 +261,7 @@ func (b *Box) launch(f *boxFiles) error {
 	if err := b.container.Run(b.process); err != nil {
 		return err
 	}
+	b.ran = true
 	if b.term != nil {
 		return b.term.receiveMaster(f.console)
 	}
@@ -293,7 +295,7 @@ func (b *Box) cleanup() {
 	if b.control != nil {
 		b.control.Close()
 	}
-	if b.process != nil {
+	if b.ran {
 		_ = b.process.Signal(unix.SIGKILL)
 		_, _ = b.process.Wait()
 	}

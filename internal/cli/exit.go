@@ -104,7 +104,10 @@ type verdict struct {
 	state string // what was left, in a few words
 }
 
-const nothingStarted = "nothing was started"
+const (
+	nothingStarted = "nothing was started"
+	nothingLeft    = "nothing is left of the start"
+)
 
 // judge finds the code of an error. It is one of launch's, profile's, session's or this package's.
 func judge(err error) verdict {
@@ -143,7 +146,7 @@ func judge(err error) verdict {
 			v.hint = remedy(missing)
 		}
 	case errors.As(err, &interrupted):
-		v.code, v.state = exitSignal+int(interrupted.signal), nothingStarted
+		v.code, v.state = exitSignal+int(interrupted.signal), nothingLeft
 	case errors.Is(err, session.ErrNotFound) || errors.Is(err, session.ErrAmbiguous):
 		// its text names the command that lists the sessions
 	}

@@ -28,6 +28,7 @@ var mayImport = map[string][]string{
 	"internal/doctor":  {"profile", "launch"},
 	"internal/boxtest": {},
 	"internal/bench":   {},
+	"internal/e2e":     {"internal/boxtest"},
 	"internal/cli":     {"profile", "mounts", "limits", "launch", "internal/seccomp", "internal/session", "internal/doctor"},
 }
 

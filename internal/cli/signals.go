@@ -66,9 +66,9 @@ func (c *courier) deliverTo(t target) {
 	}
 }
 
-// stop ends the forwarding; signals then act on this process again.
+// stop ends the forwarding. The signals stay caught: what is left to do is to write the result and to end with the
+// agent's code, and a late SIGTERM must prevent neither.
 func (c *courier) stop() {
-	signal.Stop(c.incoming)
 	close(c.done)
 	c.ended.Wait()
 	c.cancel(nil)
@@ -76,13 +76,17 @@ func (c *courier) stop() {
 
 func (c *courier) work(ctx context.Context) {
 	var box target
+	var held []unix.Signal
 	for {
 		select {
 		case <-c.done:
 			return
 		case box = <-c.boxes:
 			if s := interruption(ctx); s != nil { // it came after the last moment at which the start could be cancelled
-				_ = box.Signal(s.signal)
+				held = append([]unix.Signal{s.signal}, held...)
+			}
+			for _, s := range held {
+				c.deliver(box, s)
 			}
 		case got := <-c.incoming:
 			s, ok := got.(syscall.Signal)
@@ -90,6 +94,8 @@ func (c *courier) work(ctx context.Context) {
 			case !ok:
 			case box != nil:
 				c.deliver(box, s)
+			case s == unix.SIGUSR1 || s == unix.SIGUSR2:
+				held = append(held, s)
 			case s != unix.SIGWINCH && s != unix.SIGCONT && s != unix.SIGTSTP:
 				c.cancel(&interruptedError{s})
 			}

@@ -77,11 +77,14 @@ func TestASignalBeforeTheBoxCancelsTheStart(t *testing.T) {
 	}
 }
 
-func TestAResizeBeforeTheBoxIsNothing(t *testing.T) {
+func TestASignalBeforeTheBoxThatEndsNothingWaits(t *testing.T) {
 	ctx, c := newCourier(t.Context(), true)
 	c.incoming <- unix.SIGWINCH
-	box := make(fakeTarget, 1)
+	c.incoming <- unix.SIGUSR1
+	box := make(fakeTarget, 2)
 	c.deliverTo(box)
+	for got := ""; got != "SIGUSR1"; got = <-box { // a resize that is told twice does no harm
+	}
 	if ctx.Err() != nil {
 		t.Error("it cancelled the start")
 	}
