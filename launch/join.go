@@ -69,7 +69,7 @@ func (j *Joined) start(ctx context.Context, dir string, plan Plan, s Streams) er
 }
 
 func (j *Joined) prepare(dir string, plan Plan, s Streams) (*boxFiles, error) {
-	f := &boxFiles{ids: plan.ids(0)}
+	f := &boxFiles{ids: plan.ids(plan.base)}
 	in, err := plan.instructions(f.ids)
 	if err != nil {
 		return nil, err
@@ -88,6 +88,9 @@ func (j *Joined) prepare(dir string, plan Plan, s Streams) (*boxFiles, error) {
 		f.console, f.consoleChild, err = socketpair()
 	} else {
 		j.pipes, err = makePipes(s)
+	}
+	if err == nil && j.pipes != nil && plan.IDs == IDRange {
+		err = j.pipes.give(f.ids.mounts.HostUID, f.ids.mounts.HostGID)
 	}
 	if err != nil {
 		f.close()

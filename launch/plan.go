@@ -43,6 +43,7 @@ type Plan struct {
 	Workspace  string        `json:"workspace"`
 
 	host Host
+	base uint32 // of a box that runs; see store.go
 }
 
 // Degraded is a layer that this box lacks because the profile lets it go, and why.

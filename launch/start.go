@@ -90,6 +90,7 @@ func (b *Box) start(ctx context.Context, s Streams, profileName string) error {
 		}
 		return b.explain(err)
 	}
+	files.close() // the box's end of the control socket above all: while we hold it, its end would not show
 	if err := b.agentRuns(ctx, s); err != nil {
 		return err
 	}
@@ -144,7 +145,7 @@ func (b *Box) prepare(s Streams) (*boxFiles, error) {
 	if b.plan.Idmap {
 		f.idmapping = startIdmapping(f.ids.mounts)
 	}
-	if err := b.plan.save(dir); err != nil {
+	if err := b.plan.save(dir, base); err != nil {
 		f.close()
 		return nil, err
 	}
@@ -271,16 +272,18 @@ func (b *Box) launch(f *boxFiles) error {
 // agentRuns waits until the agent was executed, or the step that failed has been reported.
 func (b *Box) agentRuns(ctx context.Context, s Streams) error {
 	stop := context.AfterFunc(ctx, func() { b.control.Close() })
-	defer stop()
 	m, err := b.control.Receive()
+	cancelled := !stop()
 	switch {
-	case ctx.Err() != nil:
+	case err == nil && m.Kind == boxinit.Running && !cancelled: // a signal that comes now is the agent's to get
+	case cancelled:
 		return ctx.Err()
 	case err != nil:
-		return &MissingError{Layer: "pid 1", Err: errors.New("it ended before the agent ran")}
+		return &MissingError{Layer: "pid 1", Err: errors.New("it ended before the agent ran"),
+			Remedy: "agentbox has to be a static binary: build it with make"}
 	case m.Kind == boxinit.Failed:
 		return b.stepError(m)
-	case m.Kind != boxinit.Running:
+	default:
 		return fmt.Errorf("the box sent message %d before the agent ran", m.Kind)
 	}
 	if b.pipes != nil {

@@ -11,12 +11,13 @@ import (
 const planFile = "plan.json"
 
 type stored struct {
-	Plan Plan `json:"plan"`
-	Host Host `json:"host"`
+	Plan Plan   `json:"plan"`
+	Host Host   `json:"host"`
+	Base uint32 `json:"base"` // the first host id of a box of root
 }
 
-func (p Plan) save(dir string) error {
-	data, err := json.Marshal(stored{p, p.host})
+func (p Plan) save(dir string, base uint32) error {
+	data, err := json.Marshal(stored{p, p.host, base})
 	if err != nil {
 		return fmt.Errorf("the plan: %w", err)
 	}
@@ -34,6 +35,6 @@ func LoadPlan(dir string) (Plan, error) {
 	if err := json.Unmarshal(data, &s); err != nil {
 		return Plan{}, fmt.Errorf("the box's plan: %w", err)
 	}
-	s.Plan.host = s.Host
+	s.Plan.host, s.Plan.base = s.Host, s.Base
 	return s.Plan, nil
 }

@@ -55,6 +55,11 @@ func newApp(c *caller) *cli.App {
 	app.OnUsageError = badFlag("agentbox", app.Flags)
 	for _, cmd := range app.Commands {
 		cmd.Flags = append(cmd.Flags, colorFlag())
+		for _, f := range cmd.Flags {
+			if b, ok := f.(*cli.BoolFlag); ok {
+				b.DisableDefaultText = true
+			}
+		}
 		cmd.HideHelpCommand = true // or the first word of an agent's command could be "help"
 		cmd.Before = c.chooseColor
 		cmd.OnUsageError = badFlag(cmd.Name, cmd.Flags)

@@ -24,7 +24,7 @@ type execOptions struct {
 }
 
 func newExec(c *caller) *cli.Command {
-	flags := append(terminalFlags(), dirFlag(), &cli.StringSliceFlag{Name: "env", Usage: "set the variable `NAME=VALUE` (repeatable)"})
+	flags := append(terminalFlags(), dirFlag(), &cli.StringSliceFlag{Name: "env", Usage: "set the variable `NAME=VALUE`"})
 	return &cli.Command{
 		Name: "exec", Usage: "run another command in a running box", UsageText: "agentbox exec [options] [ID] -- COMMAND [ARGUMENTS]",
 		Description: "The command gets what the agent has and no more. ID may be a unique beginning; without it, the latest\nsession of this project is meant. Ends with the command's exit code.",
@@ -32,9 +32,9 @@ func newExec(c *caller) *cli.Command {
 		Action: func(ctx *cli.Context) error {
 			o, err := execOptionsFrom(ctx, c)
 			if err != nil {
-				return err
+				return notStarted(err)
 			}
-			return execute(ctx.Context, o, c)
+			return notStarted(execute(ctx.Context, o, c))
 		},
 	}
 }
@@ -98,12 +98,12 @@ func execute(ctx context.Context, o execOptions, c *caller) error {
 	defer signals.stop()
 	root, info, err := findSession(o.id)
 	if err != nil {
-		return &startError{err: err}
+		return err
 	}
 	dir := filepath.Join(root, info.ID)
 	plan, err := launch.LoadPlan(dir)
 	if err != nil {
-		return &startError{err: fmt.Errorf("session %s: %w", info.ID, err)}
+		return fmt.Errorf("session %s: %w", info.ID, err)
 	}
 	plan.Command, plan.Terminal = o.command, o.terminal
 	if o.dir != "" {
@@ -112,7 +112,7 @@ func execute(ctx context.Context, o execOptions, c *caller) error {
 	plan.Env = execEnv(plan, o)
 	joined, err := launch.Join(ctx, dir, plan, launch.Streams{In: c.in, Out: c.out, Err: c.err})
 	if err != nil {
-		return notStarted(ctx, err, plan)
+		return startFailure(ctx, err, plan)
 	}
 	signals.deliverTo(joined)
 	return exitStatus(joined.Wait().ExitCode)

@@ -7,7 +7,6 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"agentbox/internal/session"
 	"agentbox/launch"
 	"agentbox/profile"
 )
@@ -109,7 +108,7 @@ const (
 	nothingLeft    = "nothing is left of the start"
 )
 
-// judge finds the code of an error. It is one of launch's, profile's, session's or this package's.
+// judge finds the code of an error. It may be one of launch's, profile's or this package's.
 func judge(err error) verdict {
 	var (
 		usage       *usageError
@@ -147,8 +146,6 @@ func judge(err error) verdict {
 		}
 	case errors.As(err, &interrupted):
 		v.code, v.state = exitSignal+int(interrupted.signal), nothingLeft
-	case errors.Is(err, session.ErrNotFound) || errors.Is(err, session.ErrAmbiguous):
-		// its text names the command that lists the sessions
 	}
 	return v
 }

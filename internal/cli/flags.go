@@ -35,16 +35,16 @@ type profileFlag struct {
 
 // profileFlags is the table of these options: the command line can say nothing that a profile could not.
 var profileFlags = []profileFlag{
-	{name: "workspace", section: "workspace", key: "path", usage: "project `DIR`ectory (default: the current one)", convert: fullPath},
+	{name: "workspace", section: "workspace", key: "path", usage: "the project, a directory `DIR` (default: the current one)", convert: fullPath},
 	{name: "mode", section: "workspace", key: "mode", usage: "what the agent may do in the workspace: ro or rw"},
 	{name: "network", section: "network", key: "mode", usage: "what may leave the box: none"},
-	{name: "mask", section: "workspace", key: "mask", usage: "`PATTERN` of files that the agent must not read (repeatable)", list: true},
-	{name: "protect", section: "workspace", key: "protect", usage: "`PATTERN` of files that the agent must not write (repeatable)", list: true},
-	{name: "expose", section: "rootfs", key: "expose", usage: "show `PATH` of the host, read-only (repeatable)", list: true, convert: homePath},
-	{name: "env", section: "agent", key: "env", usage: "set the variable `NAME=VALUE` (repeatable)", list: true, convert: assignment},
-	{name: "env-pass", section: "agent", key: "env_pass", usage: "hand in the variable `NAME` as it is here (repeatable)", list: true},
-	{name: "mount", key: "mount", usage: "`type=bind,source=PATH,target=PATH,rw` or type=tmpfs,target=PATH,size=SIZE (repeatable)", list: true, convert: mountRow},
-	{name: "degrade", section: "agent", key: "degrade", usage: "start although the host lacks this `LAYER` (repeatable)", list: true},
+	{name: "mask", section: "workspace", key: "mask", usage: "`PATTERN` of files that the agent must not read", list: true},
+	{name: "protect", section: "workspace", key: "protect", usage: "`PATTERN` of files that the agent must not write", list: true},
+	{name: "expose", section: "rootfs", key: "expose", usage: "show `PATH` of the host, read-only", list: true, convert: homePath},
+	{name: "env", section: "agent", key: "env", usage: "set the variable `NAME=VALUE`", list: true, convert: assignment},
+	{name: "env-pass", section: "agent", key: "env_pass", usage: "hand in the variable `NAME` as it is here", list: true},
+	{name: "mount", key: "mount", usage: "one more `MOUNT`: type=bind,source=PATH,target=PATH,rw or type=tmpfs,target=PATH,size=SIZE", list: true, convert: mountRow},
+	{name: "degrade", section: "agent", key: "degrade", usage: "start although the host lacks this `LAYER`", list: true},
 }
 
 // selectionFlags choose the profile; runFlags also change it.

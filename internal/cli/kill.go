@@ -102,32 +102,35 @@ func kill(ctx context.Context, o killOptions, c *caller) error {
 		r.Grace = max(o.grace, time.Nanosecond)
 	}
 	reply, err := session.Call(root, info.ID, r, settling)
-	switch {
-	case err == nil && !reply.OK:
-		return fmt.Errorf("session %s: %s", info.ID, reply.Error)
-	case err == nil && !ends(o.signal):
-		return nil
-	case err != nil && !ends(o.signal):
+	if !ends(o.signal) {
+		if err == nil && !reply.OK {
+			err = fmt.Errorf("session %s: %s", info.ID, reply.Error)
+		}
 		return err
 	}
-	wait := o.grace + settling
-	if err != nil || o.signal == unix.SIGKILL {
-		wait = settling
+	wait := settling
+	switch {
+	case err != nil: // nobody answers
+		wait = 0
+	case o.signal != unix.SIGKILL:
+		wait += o.grace
 	}
-	if err != nil && gone(supervisor, 0) {
+	if gone(supervisor, wait) {
 		return nil
 	}
-	// A supervisor that does not answer is ended itself; the box goes with it.
-	if err == nil && gone(supervisor, wait) {
-		return nil
-	}
-	if err := unix.PidfdSendSignal(int(supervisor.Fd()), unix.SIGKILL, nil, 0); err != nil && !errors.Is(err, unix.ESRCH) {
-		return fmt.Errorf("session %s: its supervisor does not answer: %w", info.ID, err)
+	return c.endSupervisor(ctx, info.ID, supervisor)
+}
+
+// endSupervisor ends a supervisor that does not do it itself. Its box goes with it.
+func (c *caller) endSupervisor(ctx context.Context, id string, supervisor *os.File) error {
+	err := unix.PidfdSendSignal(int(supervisor.Fd()), unix.SIGKILL, nil, 0)
+	if err != nil && !errors.Is(err, unix.ESRCH) {
+		return fmt.Errorf("session %s: its supervisor does not answer: %w", id, err)
 	}
 	if !gone(supervisor, settling) {
-		return fmt.Errorf("session %s: its supervisor does not end", info.ID)
+		return fmt.Errorf("session %s: its supervisor does not end", id)
 	}
-	c.voice.notef("session %s did not answer and was ended", info.ID)
+	c.voice.notef("session %s did not answer and was ended", id)
 	c.sweep(true)
 	return ctx.Err()
 }

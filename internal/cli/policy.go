@@ -41,7 +41,7 @@ func planOptionsFrom(ctx *cli.Context) (planOptions, error) {
 }
 
 func dirFlag() cli.Flag {
-	return &cli.StringFlag{Name: "dir", Usage: "working `DIR`ectory in the box (default: the current one, or the workspace)"}
+	return &cli.StringFlag{Name: "dir", Usage: "start in the directory `DIR` of the box (default: the current one, or the workspace)"}
 }
 
 // newLoader reads where the profiles of this person and of this machine are.
@@ -63,11 +63,11 @@ func decide(o planOptions) (policy, error) {
 	var p policy
 	var err error
 	if p.host, err = launch.Probe(); err != nil {
-		return p, &startError{err: err}
+		return p, err
 	}
 	l, err := newLoader(p.host)
 	if err != nil {
-		return p, &startError{err: err}
+		return p, err
 	}
 	if p.loaded, err = l.load(o.profileOptions); err != nil {
 		return p, err

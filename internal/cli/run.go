@@ -15,7 +15,6 @@ import (
 
 	"agentbox/internal/session"
 	"agentbox/launch"
-	"agentbox/profile"
 )
 
 type runOptions struct {
@@ -37,7 +36,7 @@ func newRun(c *caller) *cli.Command {
 		Action: func(ctx *cli.Context) error {
 			o, err := runOptionsFrom(ctx, c)
 			if err != nil {
-				return err
+				return notStarted(err)
 			}
 			return run(ctx.Context, o, c)
 		},
@@ -62,9 +61,9 @@ func runOptionsFrom(ctx *cli.Context, c *caller) (runOptions, error) {
 func run(ctx context.Context, o runOptions, c *caller) error {
 	r, err := newResult(o.result, o.command)
 	if err != nil {
-		return err
+		return notStarted(err)
 	}
-	err = supervise(ctx, o, c, r)
+	err = notStarted(supervise(ctx, o, c, r))
 	if werr := r.write(err); werr != nil {
 		c.voice.failf("%s", werr)
 	}
@@ -92,7 +91,7 @@ func supervise(ctx context.Context, o runOptions, c *caller, r *result) error {
 	}
 	box, err := launch.Start(ctx, p.plan, launch.Streams{In: c.in, Out: c.out, Err: c.err}, p.name)
 	if err != nil {
-		return notStarted(ctx, err, p.plan)
+		return startFailure(ctx, err, p.plan)
 	}
 	r.Session = box.ID()
 	if loud {
@@ -142,21 +141,26 @@ func (r *result) end(end launch.Result) error {
 	return exitStatus(end.ExitCode)
 }
 
-// notStarted says why there is no agent.
-func notStarted(ctx context.Context, err error, plan launch.Plan) error {
+// notStarted marks an error that came before the agent: nothing of it ran.
+func notStarted(err error) error {
+	var status exitStatus
+	var start *startError
+	if err == nil || errors.As(err, &status) || errors.As(err, &start) {
+		return err
+	}
+	return &startError{err: err}
+}
+
+// startFailure says why there is no agent.
+func startFailure(ctx context.Context, err error, plan launch.Plan) error {
 	if s := interruption(ctx); s != nil {
 		return s
 	}
 	var command *launch.CommandError
-	var missing *launch.MissingError
-	var findings profile.Findings
-	switch {
-	case errors.As(err, &command):
+	if errors.As(err, &command) {
 		return &startError{err: err, hint: whereIs(command, plan)}
-	case errors.As(err, &missing), errors.As(err, &findings):
-		return err
 	}
-	return &startError{err: err}
+	return err
 }
 
 // whereIs helps with a command that the box does not have or cannot execute.
