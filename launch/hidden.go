@@ -10,28 +10,13 @@ import (
 	"agentbox/mounts"
 )
 
-// shown are the roots that a mask of rootfs.mask may have to cover: what expose and [[mount]] bring in.
-func (h *Host) shown() []mounts.Place {
-	list := append([]mounts.Place{}, h.Files.Exposed...)
-	for _, p := range h.Files.Sources {
-		list = append(list, p)
-	}
-	return append(list, h.Files.Workspace)
-}
-
-// hideLiteral notes a masked path without a pattern where something shows it.
+// hideLiteral notes a masked path without a pattern. Whether anything shows it is the planner's to find.
 func (h *Host) hideLiteral(p, key string) {
 	real := place(p)
-	if real.Ino == 0 {
-		return
-	}
-	for _, s := range h.shown() {
-		if s.Kind != mounts.Other && mounts.Below(real.Path, s.Path) {
-			h.Files.Hidden = append(h.Files.Hidden, mounts.Match{
-				Path: real.Path, Dir: real.Kind == mounts.Dir, Dev: real.Dev, Ino: real.Ino, Key: key,
-			})
-			return
-		}
+	if real.Ino != 0 {
+		h.Files.Hidden = append(h.Files.Hidden, mounts.Match{
+			Path: real.Path, Dir: real.Kind == mounts.Dir, Dev: real.Dev, Ino: real.Ino, Key: key,
+		})
 	}
 }
 

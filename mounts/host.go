@@ -59,7 +59,7 @@ type Host struct {
 	Ancestors map[string]Place // of what is masked or protected, by path relative to the workspace
 	Exposed   []Place          // of rootfs.expose, in its order
 	Sources   map[string]Place // of [[mount]] binds, by source as written
-	Hidden    []Match          // what rootfs.mask names below an exposed path or a bind; Path is absolute
+	Hidden    []Match          // what rootfs.mask names on the host; Path is absolute
 	Exists    map[string]bool  // absolute paths that were asked for: /proc and /sys files, mount targets
 	Binary    string           // agentbox itself
 	Hostname  string

@@ -75,13 +75,17 @@ func options(given []string, tmpfs bool) []string {
 	return out
 }
 
-// hide covers what rootfs.mask names below anything that is shown.
+// hide covers what rootfs.mask names below anything that is shown, at every place where it is.
 func (b *builder) hide() {
 	for _, h := range b.host.Hidden {
+		for p, n := range b.nodes {
+			if n.Source == h.Path {
+				delete(b.nodes, p)
+			}
+		}
 		for _, m := range b.out.Mounts {
-			if m.Type == "bind" && m.Dev != 0 && Below(h.Path, m.Source) {
+			if m.Type == "bind" && path.IsAbs(m.Source) && Below(h.Path, m.Source) {
 				b.cover(path.Join(m.Target, h.Path[len(m.Source):]), h.Key)
-				break
 			}
 		}
 	}
