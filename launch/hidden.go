@@ -7,11 +7,16 @@ import (
 	"os"
 	"path"
 
+	"golang.org/x/sys/unix"
+
 	"agentbox/mounts"
 )
 
 // hideLiteral notes a masked path without a pattern. Whether anything shows it is the planner's to find.
 func (h *Host) hideLiteral(p, key string) {
+	if err := unix.Access(p, unix.F_OK); errors.Is(err, unix.ENOENT) {
+		return // nearly all of a long list: one system call each
+	}
 	real := place(p)
 	if real.Ino != 0 {
 		h.Files.Hidden = append(h.Files.Hidden, mounts.Match{

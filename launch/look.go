@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 
 	"golang.org/x/sys/unix"
 
@@ -31,10 +32,13 @@ func (h *Host) Look(p profile.Profile) error {
 	if f.Binary, err = os.Executable(); err != nil {
 		return fmt.Errorf("the path of agentbox itself: %w", err)
 	}
-	if err := h.lookWorkspace(p); err != nil {
+	var tools sync.WaitGroup
+	tools.Go(h.lookTools) // PATH may be long; nothing else needs or writes what it finds
+	err = h.lookWorkspace(p)
+	tools.Wait()
+	if err != nil {
 		return err
 	}
-	h.lookTools()
 	f.Exposed = nil
 	for _, path := range p.Rootfs.Expose {
 		f.Exposed = append(f.Exposed, place(h.expand(path)))

@@ -2,27 +2,19 @@ package launch
 
 import (
 	"fmt"
-	"path/filepath"
 
 	"golang.org/x/sys/unix"
 )
 
-// privateMounts gives the calling thread, which must be locked, a mount namespace of its own with two changes.
-//
-// A tmpfs for the box's tree: it costs no disk and goes with the last process that sees it, whatever becomes of us.
-//
-// No cgroup hierarchies to write: as root libcontainer attaches the box to every one it finds, which costs 7 to 12 ms
-// on a cold kernel (each write of a pid waits for an RCU grace period), whether the profile limits anything or not.
-func privateMounts(dir string) error {
+// privateMounts gives the calling thread, which must be locked, a mount namespace of its own in which there are no
+// cgroup hierarchies to write: as root libcontainer attaches the box to every one it finds, which costs 7 to 12 ms on a
+// cold kernel (each write of a pid waits for an RCU grace period), whether the profile limits anything or not.
+func privateMounts() error {
 	if err := unix.Unshare(unix.CLONE_NEWNS); err != nil {
 		return fmt.Errorf("unshare: %w", err)
 	}
 	if err := unix.Mount("", "/", "", unix.MS_PRIVATE|unix.MS_REC, ""); err != nil {
 		return fmt.Errorf("make / private: %w", err)
-	}
-	tree := filepath.Join(dir, treeDir)
-	if err := unix.Mount("tmpfs", tree, "tmpfs", unix.MS_NOSUID|unix.MS_NODEV, "mode=711,size=64m"); err != nil {
-		return fmt.Errorf("mount tmpfs: %w", err)
 	}
 	// A unified hierarchy that it cannot write is what libcontainer takes for a rootless user's.
 	return unifiedReadOnly()

@@ -5,75 +5,58 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
-	"path"
 	"path/filepath"
 
+	"agentbox/internal/boxinit"
 	"agentbox/mounts"
 )
 
 // Names in a session's directory.
 const (
-	treeDir  = "tree"        // holds the next one
-	rootDir  = "tree/rootfs" // becomes the box's root
-	stateDir = "state"       // libcontainer's
-	boxName  = "box"         // the container's name in it
+	rootDir  = "rootfs" // where libcontainer starts from
+	stateDir = "state"  // libcontainer's
+	boxName  = "box"    // the container's name in it
 )
 
-// makeSkeleton creates what the box's read-only root consists of. uid is the host id of the box's root, or -1.
-func makeSkeleton(dir string, nodes []mounts.Node, uid int) error {
-	base := filepath.Join(dir, rootDir)
-	s := skeleton{base: base, uid: uid}
-	if err := os.Mkdir(base, 0o755); err != nil && !errors.Is(err, fs.ErrExist) {
+// makeMountpoints creates what libcontainer mounts on. The box's own root is made by PID 1.
+func makeMountpoints(dir string) error {
+	root := filepath.Join(dir, rootDir)
+	if err := os.Mkdir(root, 0o755); err != nil && !errors.Is(err, fs.ErrExist) {
 		return err
 	}
-	if err := os.Chmod(base, 0o755); err != nil {
-		return err
-	}
-	if err := s.own("/"); err != nil {
-		return err
-	}
-	for _, n := range nodes {
-		if err := s.make(n); err != nil {
-			return fmt.Errorf("the box's root: %w", err)
+	for _, name := range []string{"dev", "proc", boxinit.StageDir} {
+		if err := os.Mkdir(filepath.Join(root, name), 0o755); err != nil {
+			return err
 		}
 	}
-	return nil
+	return os.WriteFile(filepath.Join(root, boxinit.Path), nil, 0o555)
 }
 
-type skeleton struct {
-	base string
-	uid  int
-}
-
-func (s skeleton) make(n mounts.Node) error {
-	p := mounts.Inside(s.base, n.Path)
-	var err error
-	switch n.Kind {
-	case mounts.NodeDir:
-		err = os.Mkdir(p, fs.FileMode(n.Mode))
-	case mounts.NodeLink:
-		err = os.Symlink(n.Target, p)
-	case mounts.NodeFile:
-		content := []byte(n.Content)
-		if n.Source != "" {
-			if content, err = os.ReadFile(n.Source); err != nil {
-				return err
+// nodes are the entries of the box's root, parents first.
+func (p Plan) nodes() ([]boxinit.Node, error) {
+	list := []boxinit.Node{
+		{Kind: boxinit.NodeFile, Path: boxinit.Path, Mode: 0o555},
+		{Kind: boxinit.NodeDir, Path: boxinit.StageDir, Mode: 0o555},
+	}
+	for _, n := range p.Files.Skeleton {
+		node := boxinit.Node{Path: n.Path, Mode: n.Mode, Content: []byte(n.Content)}
+		switch n.Kind {
+		case mounts.NodeDir:
+			node.Kind = boxinit.NodeDir
+		case mounts.NodeLink:
+			node.Kind, node.Content = boxinit.NodeLink, []byte(n.Target)
+		case mounts.NodeFile:
+			node.Kind = boxinit.NodeFile
+			if n.Source != "" {
+				var err error
+				if node.Content, err = os.ReadFile(n.Source); err != nil {
+					return nil, fmt.Errorf("the box's root: %w", err)
+				}
 			}
+		default:
+			return nil, fmt.Errorf("the box's root: %s: unknown kind %q", n.Path, n.Kind)
 		}
-		err = os.WriteFile(p, content, fs.FileMode(n.Mode))
-	default:
-		err = fmt.Errorf("%s: unknown kind %q", n.Path, n.Kind)
+		list = append(list, node)
 	}
-	if err != nil {
-		return err
-	}
-	return s.own(n.Path)
-}
-
-// own gives an entry to the box's root, so that it does not show up as nobody's.
-func (s skeleton) own(p string) error {
-	if s.uid < 0 {
-		return nil
-	}
-	return os.Lchown(path.Join(s.base, p), s.uid, s.uid)
+	return list, nil
 }

@@ -14,14 +14,6 @@ import (
 // makes the rest from that source and from the descriptors of idmapped mounts that it is handed, takes the source
 // away, and only then starts the agent: docs/decisions says why.
 
-// stageNodes are the entries of the root that the set-up needs.
-func stageNodes() []mounts.Node {
-	return []mounts.Node{
-		{Path: boxinit.Path, Kind: mounts.NodeFile, Mode: 0o555},
-		{Path: boxinit.StageDir, Kind: mounts.NodeDir, Mode: 0o555},
-	}
-}
-
 // stage is what libcontainer mounts.
 func (p Plan) stage() []*configs.Mount {
 	const hidden = unix.MOUNT_ATTR_RDONLY | unix.MOUNT_ATTR_NOSUID | unix.MOUNT_ATTR_NODEV

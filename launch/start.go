@@ -64,12 +64,6 @@ func (b *Box) start(ctx context.Context, s Streams, profileName string) error {
 	if b.session, err = session.Create(root, info); err != nil {
 		return err
 	}
-	// The root directory also where only libcontainer's state names it: an exec starts from there.
-	for _, dir := range []string{treeDir, rootDir} {
-		if err := os.Mkdir(filepath.Join(b.session.Dir(), dir), 0o711); err != nil {
-			return err
-		}
-	}
 	if b.plan.IDs == IDRange {
 		if b.ids, err = session.AcquireIDRange(root); err != nil {
 			return &MissingError{Layer: "uid mapping", Err: err}
@@ -115,7 +109,6 @@ type boxFiles struct {
 	idmapping             *idmapping
 	mounts                []*os.File // detached, for PID 1 to attach
 	ids                   idPlan
-	owner                 int // the host id of the box's root, or -1 for the caller's own
 }
 
 func (f *boxFiles) close() {
@@ -130,10 +123,9 @@ func (f *boxFiles) close() {
 // prepare makes everything that the engine needs and that can fail without a box.
 func (b *Box) prepare(s Streams) (*boxFiles, error) {
 	dir := b.session.Dir()
-	owner, base := -1, uint32(0)
+	var base uint32
 	if b.ids != nil {
 		base = b.ids.Base
-		owner = int(base)
 		// The box's root has to pass through, and no more than that.
 		for _, d := range []string{filepath.Dir(dir), dir} {
 			if err := os.Chmod(d, 0o711); err != nil {
@@ -141,7 +133,7 @@ func (b *Box) prepare(s Streams) (*boxFiles, error) {
 			}
 		}
 	}
-	f := &boxFiles{ids: b.plan.ids(base), owner: owner}
+	f := &boxFiles{ids: b.plan.ids(base)}
 	if b.plan.Idmap {
 		f.idmapping = startIdmapping(f.ids.mounts)
 	}
@@ -150,6 +142,9 @@ func (b *Box) prepare(s Streams) (*boxFiles, error) {
 		return nil, err
 	}
 	in, err := b.plan.instructions(f.ids)
+	if err == nil {
+		in.Nodes, err = b.plan.nodes()
+	}
 	if err != nil {
 		f.close()
 		return nil, err
@@ -225,7 +220,7 @@ func (b *Box) engine(f *boxFiles) {
 func (b *Box) launch(f *boxFiles) error {
 	dir := b.session.Dir()
 	if b.plan.IDs == IDRange {
-		if err := privateMounts(dir); err != nil {
+		if err := privateMounts(); err != nil {
 			return &MissingError{Layer: "mnt namespace", Err: err}
 		}
 	}
@@ -233,7 +228,7 @@ func (b *Box) launch(f *boxFiles) error {
 	if err := os.Setenv("GOMAXPROCS", "1"); err != nil {
 		return err
 	}
-	err := makeSkeleton(dir, append(stageNodes(), b.plan.Files.Skeleton...), f.owner)
+	err := makeMountpoints(dir)
 	if err != nil {
 		return err
 	}

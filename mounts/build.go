@@ -3,7 +3,6 @@ package mounts
 import (
 	"cmp"
 	"maps"
-	"path"
 	"slices"
 
 	"agentbox/profile"
@@ -130,6 +129,3 @@ func (b *builder) mountOver(p string) *Mount {
 	}
 	return best
 }
-
-// Inside joins a path of the box onto a directory of the host.
-func Inside(root, p string) string { return path.Join(root, p) }

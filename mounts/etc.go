@@ -24,8 +24,8 @@ var etcSecrets = []string{"/etc/ssl/private", "/etc/pki/tls/private", "/etc/pki/
 // EtcSecrets are paths whose existence Host.Exists has to tell.
 func EtcSecrets() []string { return etcSecrets }
 
-// etcCopyLimit is the largest file that is copied; a larger one is bound.
-const etcCopyLimit = 256 << 10
+// etcCopyLimit is the largest file that is copied; a larger one is bound: a mount costs what copying some pages does.
+const etcCopyLimit = 8 << 10
 
 // shadowNames never enter a box, also not from a directory that serves as the root.
 var shadowNames = []string{"shadow", "shadow-", "gshadow", "gshadow-", "sudoers", "sudoers.d", "ssh", "machine-id", "ld.so.preload"}

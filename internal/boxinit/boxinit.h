@@ -39,6 +39,7 @@ enum tag {
 	TAG_LANDLOCK_RULE,
 	TAG_AGENT_FILTER,
 	TAG_INIT_FILTER,
+	TAG_NODE,
 	TAG_DIR,
 	TAG_MOUNT,
 	TAG_END,
@@ -96,6 +97,14 @@ struct mount {
 	char texts[];        /* source, target and filesystem options, each with its NUL */
 };
 
+enum node_kind { NODE_DIR = 1, NODE_FILE, NODE_LINK };
+
+struct node {
+	uint32_t kind, mode;
+	uint32_t path_len, content_len; /* without the NUL that ends each */
+	char texts[];                   /* path; then what the file holds, or where the link leads */
+};
+
 struct rule {
 	uint64_t access;
 	char path[];
@@ -117,7 +126,7 @@ struct filter {
 };
 
 struct instructions {
-	struct list argv, env, rules, dirs, mounts;
+	struct list argv, env, rules, nodes, dirs, mounts;
 	const char *cwd;
 	const struct ids *ids;
 	const struct landlock_attr *landlock;
@@ -136,6 +145,7 @@ void instructions_read(struct report *r, struct instructions *in);
 void filter_load(struct report *r, const struct filter *f);
 void landlock_enter(struct report *r, const struct instructions *in);
 void become_agent(struct report *r, const struct instructions *in) __attribute__((noreturn));
+void box_root(struct report *r, const struct instructions *in);
 void box_mounts(struct report *r, const struct instructions *in);
 void box_directories(struct report *r, const struct instructions *in);
 void pid1(struct report *r, const struct instructions *in) __attribute__((noreturn));

@@ -55,6 +55,19 @@ static void *with_texts(struct report *r, void *data, size_t len)
 	return data;
 }
 
+/* A file may hold any byte, so a node says how long its texts are. */
+static void *with_content(struct report *r, void *data, size_t len)
+{
+	const struct node *n = data;
+
+	if (len < sizeof *n || len != sizeof *n + (uint64_t)n->path_len + 1 + n->content_len + 1)
+		die(r, EBADMSG);
+	if (strnlen(n->texts, n->path_len + 1) != n->path_len)
+		die(r, EBADMSG);
+	need_text(r, n->texts + n->path_len + 1, n->content_len + 1);
+	return data;
+}
+
 static int record(struct report *r, struct instructions *in, uint32_t tag, void *data, size_t len)
 {
 	switch (tag) {
@@ -84,6 +97,9 @@ static int record(struct report *r, struct instructions *in, uint32_t tag, void 
 		return 1;
 	case TAG_INIT_FILTER:
 		in->init = (struct filter){ data, len };
+		return 1;
+	case TAG_NODE:
+		push(r, &in->nodes, with_content(r, data, len));
 		return 1;
 	case TAG_DIR:
 		push(r, &in->dirs, with_path(r, data, len, sizeof(struct dir)));

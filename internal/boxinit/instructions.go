@@ -1,6 +1,7 @@
 package boxinit
 
 import (
+	"bytes"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -55,8 +56,9 @@ type Instructions struct {
 	Landlock    *Landlock            // nil: no Landlock
 	AgentFilter []bpf.RawInstruction // empty: no seccomp filter
 	InitFilter  []bpf.RawInstruction // of PID 1
+	Nodes       []Node               // what the box's root consists of, parents first
 	Dirs        []Dir                // made before the agent starts
-	Mounts      []Mount              // what the box's root consists of
+	Mounts      []Mount              // on top of it, in this order
 }
 
 // Landlock is a ruleset of landlock(7): struct landlock_ruleset_attr and its rules.
@@ -69,6 +71,24 @@ type Landlock struct {
 type LandlockRule struct {
 	Access uint64
 	Path   string
+}
+
+// A NodeKind is the kind of an entry of the box's root.
+type NodeKind uint32
+
+// The kinds, with the values of boxinit.h.
+const (
+	NodeDir  NodeKind = iota + 1
+	NodeFile          // with Content
+	NodeLink          // that leads to Content
+)
+
+// A Node is an entry of the box's root, which is a tmpfs that nobody can write once the agent runs.
+type Node struct {
+	Kind    NodeKind
+	Path    string
+	Mode    uint32 // not of a link
+	Content []byte
 }
 
 // A Dir is a directory on the box's own tmpfs, given to an id of the box's user namespace.
@@ -113,6 +133,7 @@ const (
 	tagLandlockRule
 	tagAgentFilter
 	tagInitFilter
+	tagNode
 	tagMkdir
 	tagMount
 	tagEnd
@@ -152,6 +173,15 @@ func (e *encoder) filter(tag uint32, program []bpf.RawInstruction) {
 		b = binary.NativeEndian.AppendUint32(b, in.K)
 	}
 	e.record(tag, b)
+}
+
+func (e *encoder) node(n Node) {
+	if strings.IndexByte(n.Path, 0) >= 0 || n.Kind == NodeLink && bytes.IndexByte(n.Content, 0) >= 0 {
+		e.err = fmt.Errorf("%q: %w", n.Path, errNUL)
+	}
+	data := words32(uint32(n.Kind), n.Mode, uint32(len(n.Path)), uint32(len(n.Content)))
+	data = append(append(data, n.Path...), 0)
+	e.record(tagNode, append(append(data, n.Content...), 0))
 }
 
 func (e *encoder) mount(m Mount) {
@@ -198,7 +228,7 @@ func (in *Instructions) flags() uint32 {
 
 // Encode gives the bytes that the box's side reads. A string with a NUL byte is an error: C would cut it there.
 func (in *Instructions) Encode() ([]byte, error) {
-	e := &encoder{buf: make([]byte, 0, 16<<10)}
+	e := &encoder{buf: make([]byte, 0, 64<<10)}
 	for _, a := range in.Args {
 		e.text(tagArg, nil, a)
 	}
@@ -215,6 +245,9 @@ func (in *Instructions) Encode() ([]byte, error) {
 	}
 	e.filter(tagAgentFilter, in.AgentFilter)
 	e.filter(tagInitFilter, in.InitFilter)
+	for _, n := range in.Nodes {
+		e.node(n)
+	}
 	for _, d := range in.Dirs {
 		e.text(tagMkdir, words32(d.Mode, d.UID, d.GID, 0), d.Path)
 	}

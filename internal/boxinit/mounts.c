@@ -20,8 +20,10 @@ extern int umount2(const char *, int);
 #define MS_NODEV 4
 #define MS_NOEXEC 8
 
-/* A tmpfs with the sources: the host's root, and what covers masked paths. */
-#define STAGE "/.box"
+/* Where the root that libcontainer made lies once the box's own is in its place. */
+#define OLD "/.box"
+/* On it is a tmpfs with the sources: the host's root, and what covers masked paths. */
+#define STAGE OLD OLD
 #define STAGE_HOST STAGE "/host"
 #define EMPTY_FILE STAGE "/none"
 #define EMPTY_DIR STAGE "/none.d"
@@ -179,14 +181,19 @@ static void make_empty(struct report *r)
 		die(r, errno);
 }
 
-/* Takes away the sources, and makes sure that nothing of them is left. */
+/* Takes away the sources, makes sure that nothing of them is left, and closes the root. */
 static void unstage(struct report *r)
 {
-	r->detail = STAGE;
-	if (umount2(STAGE, MNT_DETACH) < 0)
+	struct mount_attr closed = { .attr_set = MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV };
+
+	r->detail = OLD;
+	if (umount2(OLD, MNT_DETACH) < 0)
 		die(r, errno);
-	if (mount_id(r, STAGE) != mount_id(r, "/"))
+	if (mount_id(r, OLD) != mount_id(r, "/"))
 		die(r, EBUSY);
+	r->detail = "/";
+	if (syscall(SYS_mount_setattr, AT_FDCWD, "/", 0, &closed, sizeof closed) < 0)
+		die(r, errno);
 }
 
 /*

@@ -171,6 +171,7 @@ void pid1(struct report *r, const struct instructions *in)
 	int signals = signalfd(-1, &all, SFD_CLOEXEC | SFD_NONBLOCK);
 	if (signals < 0 || fcntl(FD_CONTROL, F_SETFD, FD_CLOEXEC) < 0)
 		die(r, errno);
+	box_root(r, in);
 	box_mounts(r, in);
 	box_directories(r, in);
 	pid_t agent = start_agent(r, in);
