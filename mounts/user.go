@@ -39,6 +39,11 @@ func (b *builder) profileMounts() {
 		if !b.usable(key+".source", place) {
 			continue
 		}
+		// The profile's own check compares what is written; a symbolic link can lead here all the same.
+		if ws := b.host.Workspace.Path; Below(place.Path, ws) || Below(ws, place.Path) {
+			b.find(key+".source", "%s shows the workspace a second time, where its masks do not hold", place.Path)
+			continue
+		}
 		b.files[place.Path] = place.Kind == File
 		mount := Mount{Source: place.Path, Target: m.Target, Options: options(m.Options, false), Owned: true, Why: key, Dev: place.Dev, Ino: place.Ino}
 		if mount.Writes() {

@@ -79,6 +79,9 @@ func decide(o planOptions) (policy, error) {
 	if err := p.host.Look(p.effective.Profile); err != nil {
 		return p, p.located(err)
 	}
+	if f := profile.CheckAt(p.effective, p.host.Files.Workspace.Path, p.host.Files.Home); len(f.Fatal()) > 0 {
+		return p, f
+	}
 	request := launch.Request{Command: o.command, Terminal: o.terminal, Dir: o.dir}
 	if p.plan, err = launch.NewPlan(p.effective.Profile, p.host, request); err != nil {
 		return p, p.located(err)

@@ -79,7 +79,7 @@ func files() map[string]denial {
 		"it makes a device":                  {attempt{script: `mknod d c 1 3`}, eperm, attempt{script: `mknod p p`}},
 		"it makes a set-user-ID file":        {attempt{script: `touch f && chmod 4755 f`}, eperm, attempt{script: `touch f && chmod 755 f`}},
 		"it makes a set-group-ID file":       {attempt{script: python(`os.chmod('in-tmp', 0o2755)`)}, eperm, attempt{script: python(`os.chmod('in-tmp', 0o755)`)}},
-		"it writes to a mount for reading":   {attempt{script: `echo x >/srv/x`, options: []string{"--mount", "type=bind,source=mounted,target=/srv"}}, readOnly, attempt{options: []string{"--mount", "type=bind,source=mounted,target=/srv,rw"}}},
+		"it writes to a mount for reading":   {attempt{script: `echo x >/srv/x`, options: []string{"--mount", "type=bind,source=~/mounted,target=/srv"}}, readOnly, attempt{options: []string{"--mount", "type=bind,source=~/mounted,target=/srv,rw"}}},
 		"it changes a setting of the kernel": {attempt{script: `echo x >/proc/sys/kernel/hostname`}, readOnly, attempt{script: `cat /proc/sys/kernel/hostname`}},
 	}
 }
@@ -140,11 +140,15 @@ func TestDenials(t *testing.T) {
 // furnish puts into the world what the agents reach for.
 func (w *world) furnish(t *testing.T) {
 	t.Helper()
-	for _, name := range []string{".env", "sub/.env", ".env.example", ".git/hooks/pre-commit", "mounted/file"} {
+	for _, name := range []string{".env", "sub/.env", ".env.example", ".git/hooks/pre-commit"} {
 		w.WriteFile(t, filepath.Join(w.dir, name), "secret\n", 0o644)
 	}
 	w.WriteFile(t, filepath.Join(w.Home, "key"), "secret\n", 0o600)
-	t.Cleanup(func() { os.Remove(filepath.Join(w.Home, "key")) })
+	w.WriteFile(t, filepath.Join(w.Home, "mounted/file"), "", 0o644)
+	t.Cleanup(func() {
+		os.Remove(filepath.Join(w.Home, "key"))
+		os.RemoveAll(filepath.Join(w.Home, "mounted"))
+	})
 	tmp, err := os.CreateTemp("/tmp", "boxtest-")
 	if err != nil {
 		t.Fatal(err)
