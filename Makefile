@@ -51,7 +51,7 @@ deps:
 	@.ci/deps build
 
 deps-test:
-	@.ci/deps build test
+	@.ci/deps build test vm
 
 deps-bench:
 	@.ci/deps build bench

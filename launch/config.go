@@ -10,7 +10,6 @@ import (
 	"github.com/opencontainers/runc/libcontainer/configs"
 	"golang.org/x/sys/unix"
 
-	"agentbox/limits"
 	"agentbox/mounts"
 )
 
@@ -74,7 +73,6 @@ func (p Plan) config(dir string, ids idPlan) *configs.Config {
 		RootlessCgroups: true,
 		NoNewKeyring:    !p.Keyring,
 		NoNewPrivileges: true,
-		Rlimits:         limits.Rlimits(),
 		Networks:        []*configs.Network{{Type: "loopback"}},
 		Cgroups:         &cgroups.Cgroup{Name: "agentbox-" + filepath.Base(dir), Rootless: true, Resources: &cgroups.Resources{SkipDevices: true}},
 		Capabilities: &configs.Capabilities{

@@ -68,15 +68,23 @@ func (t *terminal) receiveMaster(socket *os.File) error {
 	return nil
 }
 
-func (t *terminal) resize() {
+// resize gives the box's terminal the size of the caller's, of which the kernel tells the agent. It reports whether
+// that was news.
+func (t *terminal) resize() bool {
 	size, err := unix.IoctlGetWinsize(int(t.in.Fd()), unix.TIOCGWINSZ)
 	if err != nil || t.master == nil {
-		return
+		return false
 	}
 	raw, err := t.master.SyscallConn()
-	if err == nil {
-		_ = raw.Control(func(fd uintptr) { _ = unix.IoctlSetWinsize(int(fd), unix.TIOCSWINSZ, size) })
+	if err != nil {
+		return false
 	}
+	changed := false
+	_ = raw.Control(func(fd uintptr) {
+		old, err := unix.IoctlGetWinsize(int(fd), unix.TIOCGWINSZ)
+		changed = err == nil && *old != *size && unix.IoctlSetWinsize(int(fd), unix.TIOCSWINSZ, size) == nil
+	})
+	return changed
 }
 
 // run copies both ways until the box's side is closed.
@@ -153,10 +161,14 @@ func suspend(t *terminal) {
 	if orphaned() {
 		return
 	}
+	continued := make(chan os.Signal, 1)
+	signal.Notify(continued, unix.SIGCONT)
+	defer signal.Stop(continued)
 	t.restore()
 	signal.Reset(unix.SIGTSTP)
 	_ = unix.Kill(0, unix.SIGTSTP)
 	_ = unix.Kill(os.Getpid(), unix.SIGSTOP)
+	<-continued // the kernel may stop another thread first, and this one a little later
 	_ = t.makeRaw()
 	t.resize()
 }

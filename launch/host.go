@@ -14,6 +14,7 @@ import (
 	subids "github.com/moby/sys/user"
 	"golang.org/x/sys/unix"
 
+	"agentbox/limits"
 	"agentbox/mounts"
 )
 
@@ -49,6 +50,7 @@ type Host struct {
 	Env     []string          `json:"-"`
 	Dir     string            `json:"-"` // the caller's working directory
 	Files   mounts.Host       `json:"-"`
+	Limits  limits.Host       `json:"limits"`
 }
 
 // Probe reads the facts that do not depend on a profile.

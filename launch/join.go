@@ -7,12 +7,14 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"syscall"
 
 	"github.com/opencontainers/runc/libcontainer"
 	"golang.org/x/sys/unix"
 
 	"agentbox/internal/boxinit"
+	"agentbox/internal/cgroup"
 )
 
 // A Joined is a further command in a running box.
@@ -21,6 +23,8 @@ type Joined struct {
 	control *boxinit.Control
 	pipes   *piped
 	term    *terminal
+	group   *cgroup.Group
+	lost    error
 	stop    chan struct{}
 }
 
@@ -53,6 +57,12 @@ func (j *Joined) start(ctx context.Context, dir string, plan Plan, s Streams) er
 	}
 	files.close()
 	m, err := j.control.Receive()
+	if err == nil && m.Kind == boxinit.Forked {
+		if err := j.attach(ctx); err != nil {
+			return err
+		}
+		m, err = j.control.Receive()
+	}
 	switch {
 	case ctx.Err() != nil:
 		return ctx.Err()
@@ -76,6 +86,10 @@ func (j *Joined) prepare(dir string, plan Plan, s Streams) (*boxFiles, error) {
 	}
 	in.DieWithParent, in.Terminal = true, false
 	in.Dirs, in.Mounts, in.InitFilter = nil, nil, nil
+	if err := j.findGroup(dir, plan, f, in); err != nil {
+		f.close()
+		return nil, err
+	}
 	if f.instructions, err = in.File(); err != nil {
 		return nil, err
 	}
@@ -99,6 +113,31 @@ func (j *Joined) prepare(dir string, plan Plan, s Streams) (*boxFiles, error) {
 	return f, nil
 }
 
+// findGroup finds the box's control group, so that the command is limited together with the agent.
+func (j *Joined) findGroup(dir string, plan Plan, f *boxFiles, in *boxinit.Instructions) error {
+	first, err := firstProcess(filepath.Join(dir, stateDir))
+	if err == nil {
+		j.group, err = plan.group(filepath.Base(dir), first)
+	}
+	if err != nil {
+		return &MissingError{Layer: "control group", Err: err}
+	}
+	in.Attach = j.group.Attaches()
+	return f.takeTasks(j.group, in, 0)
+}
+
+// attach puts the command, which waits, into the group.
+func (j *Joined) attach(ctx context.Context) error {
+	pid, err := j.process.Pid()
+	if err == nil {
+		err = j.group.Add(ctx, pid)
+	}
+	if err != nil {
+		return &MissingError{Layer: "control group", Err: err}
+	}
+	return j.control.Attached()
+}
+
 func (j *Joined) run(dir string, plan Plan, f *boxFiles) error {
 	container, err := libcontainer.Load(filepath.Join(dir, stateDir), boxName)
 	if err != nil {
@@ -106,7 +145,7 @@ func (j *Joined) run(dir string, plan Plan, f *boxFiles) error {
 	}
 	j.process = &libcontainer.Process{
 		Args: []string{boxinit.Path, boxinit.RoleJoin}, Cwd: "/",
-		ExtraFiles: []*os.File{f.control, f.instructions},
+		ExtraFiles: slices.Concat([]*os.File{f.control, f.instructions}, f.tasks),
 	}
 	if j.pipes != nil {
 		j.process.Stdin, j.process.Stdout, j.process.Stderr = j.pipes.stdin, j.pipes.stdout, j.pipes.stderr
@@ -122,19 +161,36 @@ func (j *Joined) run(dir string, plan Plan, f *boxFiles) error {
 	return nil
 }
 
-// Signal sends a signal to the command.
-func (j *Joined) Signal(s unix.Signal) error { return j.process.Signal(s) }
+// Signal sends a signal to the command. What a terminal would send goes to its whole process group, and so does the
+// end: the command leads a session, in which nobody else would hear of either.
+func (j *Joined) Signal(s unix.Signal) error {
+	if !forJob(s) && s != unix.SIGKILL {
+		return j.process.Signal(s)
+	}
+	pid, err := j.process.Pid()
+	if err == nil {
+		err = j.process.Signal(unix.Signal(0)) // it is there, so its number is nobody else's
+	}
+	if err != nil {
+		return err
+	}
+	return unix.Kill(-pid, s)
+}
 
 // Resize tells the command of the caller's new window size.
 func (j *Joined) Resize() {
-	if j.term != nil {
-		j.term.resize()
+	if j.term == nil || !j.term.resize() {
+		_ = j.Signal(unix.SIGWINCH)
 	}
 }
 
-// Wait returns when the command has ended and all that it wrote has been passed on.
-func (j *Joined) Wait() Result {
-	defer j.cleanup()
+// Wait returns when the command has ended and all that it wrote has been passed on. What it left running in the box
+// does not hold it up.
+func (j *Joined) Wait() (r Result) {
+	defer func() {
+		j.cleanup()
+		r.Lost = j.lost
+	}()
 	state, _ := j.process.Wait()
 	if state == nil {
 		return Result{ExitCode: 128 + int(unix.SIGKILL), Signal: unix.SIGKILL, Killed: true}
@@ -152,7 +208,8 @@ func (j *Joined) cleanup() {
 	}
 	if j.pipes != nil {
 		j.pipes.closeBox()
-		j.pipes.wait()
+		j.pipes.expire()
+		j.lost = j.pipes.wait()
 		j.pipes.abort()
 	}
 	if j.term != nil {

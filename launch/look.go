@@ -49,6 +49,9 @@ func (h *Host) Look(p profile.Profile) error {
 			f.Sources[m.Source] = place(h.expand(m.Source))
 		}
 	}
+	if err := h.lookLimits(p.Limits); err != nil {
+		return err
+	}
 	h.lookExists(p)
 	return h.lookHidden(p)
 }

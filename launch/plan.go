@@ -11,6 +11,7 @@ import (
 	"strings"
 
 	"agentbox/internal/seccomp"
+	"agentbox/limits"
 	"agentbox/mounts"
 	"agentbox/profile"
 )
@@ -41,6 +42,7 @@ type Plan struct {
 	Degraded   []Degraded    `json:"degraded,omitempty"`
 	Allow      []string      `json:"terminal_allow,omitempty"` // control-sequence classes
 	Workspace  string        `json:"workspace"`
+	Limits     limits.Plan   `json:"limits"`
 
 	host Host
 	base uint32 // of a box that runs; see store.go
@@ -75,6 +77,10 @@ func NewPlan(p profile.Profile, h Host, r Request) (Plan, error) {
 		plan.Command = p.Agent.Command
 	}
 	if err := plan.layers(p, h); err != nil {
+		return Plan{}, err
+	}
+	var err error
+	if plan.Limits, err = decideLimits(p.Limits, h); err != nil {
 		return Plan{}, err
 	}
 	plan.Dir = workingDir(r.Dir, h, layout)
@@ -118,4 +124,8 @@ func showsDir(l mounts.Layout, dir string) bool {
 }
 
 // Policy is the system call policy of the agent, for people to read.
-func (p Plan) Policy() seccomp.Policy { return seccomp.Describe(seccomp.Options{Arch: runtime.GOARCH}) }
+func (p Plan) Policy() seccomp.Policy { return seccomp.Describe(p.filter()) }
+
+func (p Plan) filter() seccomp.Options {
+	return seccomp.Options{Arch: runtime.GOARCH, Pinned: len(p.Limits.Affinity) > 0}
+}

@@ -14,6 +14,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"runtime/debug"
+	"slices"
 	"time"
 
 	"github.com/opencontainers/runc/libcontainer"
@@ -22,6 +23,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"agentbox/internal/boxinit"
+	"agentbox/internal/cgroup"
 	"agentbox/internal/seccomp"
 	"agentbox/internal/session"
 )
@@ -31,13 +33,16 @@ type Box struct {
 	plan      Plan
 	session   *session.Session
 	ids       *session.IDRange
+	group     *cgroup.Group // nil: the box is in our own
 	control   *boxinit.Control
 	container *libcontainer.Container
 	process   *libcontainer.Process
 	pipes     *piped
 	term      *terminal
+	lost      error         // what of the agent's output could not be passed on
 	ran       bool          // libcontainer started the first process; otherwise it has ended it itself
 	stop      chan struct{} // ends the engine's thread
+	watch     *watch
 	ready     chan error
 }
 
@@ -68,6 +73,10 @@ func (b *Box) start(ctx context.Context, s Streams, profileName string) error {
 		if b.ids, err = session.AcquireIDRange(root); err != nil {
 			return &MissingError{Layer: "uid mapping", Err: err}
 		}
+	}
+	// Before the agent runs, so that a command about it which comes at once has somebody to wait for.
+	if err := b.session.Listen(); err != nil {
+		return err
 	}
 	files, err := b.prepare(s)
 	if err != nil {
@@ -108,11 +117,12 @@ type boxFiles struct {
 	console, consoleChild *os.File
 	idmapping             *idmapping
 	mounts                []*os.File // detached, for PID 1 to attach
+	tasks                 []*os.File // of the box's control group, for the agent to join
 	ids                   idPlan
 }
 
 func (f *boxFiles) close() {
-	for _, c := range append(f.mounts, f.control, f.instructions, f.console, f.consoleChild) {
+	for _, c := range append(append(f.mounts, f.tasks...), f.control, f.instructions, f.console, f.consoleChild) {
 		if c != nil {
 			c.Close()
 		}
@@ -144,6 +154,9 @@ func (b *Box) prepare(s Streams) (*boxFiles, error) {
 	in, err := b.plan.instructions(f.ids)
 	if err == nil {
 		in.Nodes, err = b.plan.nodes()
+	}
+	if err == nil {
+		err = b.makeGroup(f, in)
 	}
 	if err != nil {
 		f.close()
@@ -190,7 +203,7 @@ func (p Plan) instructions(ids idPlan) (*boxinit.Instructions, error) {
 	}
 	if p.Seccomp {
 		var err error
-		if in.AgentFilter, err = seccomp.Agent(seccomp.Options{Arch: runtime.GOARCH}); err != nil {
+		if in.AgentFilter, err = seccomp.Agent(p.filter()); err != nil {
 			return nil, err
 		}
 		if in.InitFilter, err = initFilter(); err != nil {
@@ -202,6 +215,7 @@ func (p Plan) instructions(ids idPlan) (*boxinit.Instructions, error) {
 		in.Dirs = append(in.Dirs, dir)
 	}
 	in.Mounts = p.boxMounts(ids.mounts)
+	p.takeLimits(in)
 	return in, nil
 }
 
@@ -247,7 +261,7 @@ func (b *Box) launch(f *boxFiles) error {
 	config.Cgroups.Resources.SkipDevices = false
 	b.process = &libcontainer.Process{
 		Args: []string{boxinit.Path, boxinit.RolePID1}, Cwd: "/", Init: true,
-		ExtraFiles: append([]*os.File{f.control, f.instructions}, f.mounts...),
+		ExtraFiles: slices.Concat([]*os.File{f.control, f.instructions}, f.mounts, f.tasks),
 	}
 	if b.pipes != nil {
 		b.process.Stdin, b.process.Stdout, b.process.Stderr = b.pipes.stdin, b.pipes.stdout, b.pipes.stderr
@@ -268,6 +282,12 @@ func (b *Box) launch(f *boxFiles) error {
 func (b *Box) agentRuns(ctx context.Context, s Streams) error {
 	stop := context.AfterFunc(ctx, func() { b.control.Close() })
 	m, err := b.control.Receive()
+	if err == nil && m.Kind == boxinit.Forked {
+		if err := b.attach(); err != nil {
+			return err
+		}
+		m, err = b.control.Receive()
+	}
 	cancelled := !stop()
 	switch {
 	case err == nil && m.Kind == boxinit.Running && !cancelled: // a signal that comes now is the agent's to get
@@ -281,6 +301,9 @@ func (b *Box) agentRuns(ctx context.Context, s Streams) error {
 	default:
 		return fmt.Errorf("the box sent message %d before the agent ran", m.Kind)
 	}
+	if err := b.startWatch(); err != nil {
+		return err
+	}
 	if b.pipes != nil {
 		b.pipes.run(s)
 		return nil
@@ -290,6 +313,10 @@ func (b *Box) agentRuns(ctx context.Context, s Streams) error {
 
 // cleanup takes down what is there; every part may be missing.
 func (b *Box) cleanup() {
+	b.watch.stop()
+	if b.group.Freezes() {
+		_ = b.group.Thaw() // or nothing in it could end
+	}
 	if b.control != nil {
 		b.control.Close()
 	}
@@ -298,7 +325,7 @@ func (b *Box) cleanup() {
 		_, _ = b.process.Wait()
 	}
 	if b.pipes != nil {
-		b.pipes.wait()
+		b.lost = b.pipes.wait()
 	}
 	if b.term != nil {
 		b.term.close()
@@ -307,6 +334,7 @@ func (b *Box) cleanup() {
 		_ = b.container.Destroy()
 	}
 	close(b.stop)
+	_ = b.group.Remove()
 	if b.ids != nil {
 		b.ids.Release()
 	}

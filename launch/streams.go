@@ -5,6 +5,7 @@ import (
 	"io"
 	"os"
 	"sync"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -19,11 +20,14 @@ type Streams struct {
 type piped struct {
 	stdin, stdout, stderr *os.File // the box's ends
 	feed                  *os.File // our end of stdin
-	copies                []copyJob
+	copies                []*copyJob
 	done                  sync.WaitGroup
 }
 
-type copyJob struct{ from, to *os.File }
+type copyJob struct {
+	from, to *os.File
+	lost     error // why not all could be passed on
+}
 
 // makePipes prepares the three streams. When the caller's output and error are one file, so are the agent's:
 // otherwise two pipes would change the order of what it writes.
@@ -62,7 +66,7 @@ func (p *piped) output(to *os.File) (*os.File, error) {
 	if err != nil {
 		return nil, err
 	}
-	p.copies = append(p.copies, copyJob{r, to})
+	p.copies = append(p.copies, &copyJob{from: r, to: to})
 	return w, nil
 }
 
@@ -100,15 +104,67 @@ func (p *piped) run(s Streams) {
 
 // run copies until the agent's side closes. When the caller's side closes first, so does ours: the agent gets
 // SIGPIPE as it would without a box.
-func (c copyJob) run() {
+func (c *copyJob) run() {
 	if c.to != nil {
-		_, _ = io.Copy(c.to, c.from)
+		_, err := io.Copy(c.to, c.from)
+		if errors.Is(err, os.ErrDeadlineExceeded) {
+			err = c.rest()
+		}
+		if err != nil && !closedPipe(err) {
+			c.lost = err
+		}
 	}
 	c.from.Close()
 }
 
-// wait returns when all that the agent wrote has been passed on.
-func (p *piped) wait() { p.done.Wait() }
+// rest passes on what is in the pipe, and waits for no more.
+func (c *copyJob) rest() error {
+	if err := c.from.SetReadDeadline(time.Time{}); err != nil {
+		return err
+	}
+	raw, err := c.from.SyscallConn()
+	if err != nil {
+		return err
+	}
+	buf := make([]byte, 64<<10)
+	for {
+		var n int
+		var rerr error
+		err := raw.Read(func(fd uintptr) bool {
+			n, rerr = unix.Read(int(fd), buf)
+			return true
+		})
+		if errors.Is(rerr, unix.EINTR) {
+			continue
+		}
+		if err != nil || rerr != nil || n <= 0 {
+			return err
+		}
+		if _, err := c.to.Write(buf[:n]); err != nil {
+			return err
+		}
+	}
+}
+
+// expire ends the copying with what the pipes hold now: their writer has ended, but something that it left behind may
+// keep them open.
+func (p *piped) expire() {
+	for _, c := range p.copies {
+		_ = c.from.SetReadDeadline(time.Unix(1, 0))
+	}
+}
+
+// wait returns when all that the agent wrote has been passed on, or why that was not possible. A reader that left
+// is no reason.
+func (p *piped) wait() error {
+	p.done.Wait()
+	for _, c := range p.copies {
+		if c.lost != nil {
+			return c.lost
+		}
+	}
+	return nil
+}
 
 // give makes the pipes the agent's on the host side: the box's root cannot, because it does not map our owner.
 func (p *piped) give(uid, gid uint32) error {

@@ -9,6 +9,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"agentbox/internal/cgroup"
 	"agentbox/internal/session"
 )
 
@@ -41,7 +42,7 @@ func sweep(root, id string) error {
 		return err
 	}
 	endLeftover(filepath.Join(s.Dir(), stateDir))
-	return s.Close()
+	return errors.Join(cgroup.Remove(s.Info().Cgroups), s.Close())
 }
 
 // engineState is what libcontainer's state.json says about a box's first process.
@@ -54,9 +55,8 @@ type engineState struct {
 // start time keeps a reused pid safe. libcontainer itself is not asked: it would look at the host's cgroups and
 // remember them for the start that follows (see privateMounts).
 func endLeftover(state string) {
-	var e engineState
-	data, err := os.ReadFile(filepath.Join(state, boxName, "state.json"))
-	if err != nil || json.Unmarshal(data, &e) != nil || e.PID <= 1 {
+	e, err := readState(state)
+	if err != nil {
 		return
 	}
 	pidfd, err := session.OpenProcess(e.PID, e.Start)
@@ -65,4 +65,22 @@ func endLeftover(state string) {
 	}
 	defer pidfd.Close()
 	_ = unix.PidfdSendSignal(int(pidfd.Fd()), unix.SIGKILL, nil, 0)
+}
+
+func readState(dir string) (engineState, error) {
+	var e engineState
+	data, err := os.ReadFile(filepath.Join(dir, boxName, "state.json"))
+	if err == nil {
+		err = json.Unmarshal(data, &e)
+	}
+	if err == nil && e.PID <= 1 {
+		err = errors.New("the box has no first process")
+	}
+	return e, err
+}
+
+// firstProcess is the pid of a box's PID 1 on the host.
+func firstProcess(state string) (int, error) {
+	e, err := readState(state)
+	return e.PID, err
 }

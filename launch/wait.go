@@ -2,13 +2,13 @@ package launch
 
 import (
 	"errors"
-	"io"
 	"syscall"
 
 	"golang.org/x/sys/unix"
 
 	"agentbox/internal/boxinit"
 	"agentbox/internal/session"
+	"agentbox/limits"
 )
 
 // A Result is how the agent ended.
@@ -16,6 +16,9 @@ type Result struct {
 	ExitCode int         // what the caller's shell is to see: the agent's own, or 128 plus the signal
 	Signal   unix.Signal // that ended the agent, or 0
 	Killed   bool        // the box was ended from outside before the agent did
+	Limit    string      // the limit that ended the box, or ""
+	Reached  []Reached   // every limit that was reached
+	Lost     error       // why not all that the agent wrote could be passed on, or nil
 }
 
 // ID is the session's.
@@ -29,23 +32,58 @@ func (b *Box) Signal(s unix.Signal) error {
 	if s == unix.SIGKILL {
 		return b.Kill()
 	}
-	group := s == unix.SIGINT || s == unix.SIGQUIT || s == unix.SIGTSTP || s == unix.SIGCONT
-	return b.control.Signal(s, group)
+	to := boxinit.ToAgent
+	if forJob(s) {
+		to = boxinit.ToGroup
+	}
+	return b.control.Signal(s, to)
 }
 
-// Resize tells the agent of the caller's new window size.
+// forJob reports whether a terminal sends this signal to all of its foreground job.
+func forJob(s unix.Signal) bool {
+	return s == unix.SIGINT || s == unix.SIGQUIT || s == unix.SIGTSTP || s == unix.SIGCONT || s == unix.SIGWINCH
+}
+
+// Resize tells the agent of the caller's new window size. A WINCH without one, or without a terminal, is a signal
+// like others.
 func (b *Box) Resize() {
-	if b.term != nil {
-		b.term.resize()
+	if b.term == nil || !b.term.resize() {
+		_ = b.Signal(unix.SIGWINCH)
 	}
 }
 
 // Kill ends the box and all that runs in it.
-func (b *Box) Kill() error { return b.process.Signal(unix.SIGKILL) }
+func (b *Box) Kill() error {
+	if b.group.Freezes() {
+		_ = b.group.Thaw() // a frozen process of cgroup v1 does not even die
+	}
+	return b.process.Signal(unix.SIGKILL)
+}
 
 // Wait returns when the agent has ended, all that it wrote has been passed on, and nothing of the box is left.
-func (b *Box) Wait() Result {
-	defer b.cleanup()
+func (b *Box) Wait() (r Result) {
+	defer func() {
+		b.cleanup()
+		r.Lost = b.lost
+	}()
+	r = b.wait()
+	r.Reached = b.watch.stop()
+	for _, limit := range r.Reached {
+		if limit.Ended && r.Limit == "" {
+			r.Limit = limit.Name
+			if limit.Name == limits.Timeout {
+				r.ExitCode = exitTimeout
+			}
+		}
+	}
+	return r
+}
+
+// exitTimeout is what timeout(1) ends with.
+const exitTimeout = 124
+
+func (b *Box) wait() Result {
+	killed := Result{ExitCode: 128 + int(unix.SIGKILL), Signal: unix.SIGKILL, Killed: true}
 	for {
 		m, err := b.control.Receive()
 		switch {
@@ -53,10 +91,8 @@ func (b *Box) Wait() Result {
 			return result(m.Status())
 		case err == nil && m.Kind == boxinit.Stopped:
 			b.stopped(unix.Signal(m.Value))
-		case errors.Is(err, io.EOF):
-			return Result{ExitCode: 128 + int(unix.SIGKILL), Signal: unix.SIGKILL, Killed: true}
 		case err != nil && !errors.Is(err, unix.EINTR):
-			return Result{ExitCode: 128 + int(unix.SIGKILL), Signal: unix.SIGKILL, Killed: true}
+			return killed
 		}
 	}
 }
@@ -68,7 +104,7 @@ func (b *Box) stopped(s unix.Signal) {
 		return
 	}
 	suspend(b.term)
-	_ = b.control.Signal(unix.SIGCONT, true)
+	_ = b.control.Signal(unix.SIGCONT, boxinit.ToGroup)
 }
 
 func result(w syscall.WaitStatus) Result {

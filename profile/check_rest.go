@@ -16,7 +16,11 @@ func (c *checker) limits() {
 	atLeast(c, "limits.disk", l.Disk, 1<<20, 1<<60)
 	atLeast(c, "limits.open_files", l.OpenFiles, 16, 1<<30)
 	atLeast(c, "limits.timeout", l.Timeout, Duration(time.Second), Duration(366*24*time.Hour))
+	if l.Grace < Duration(time.Millisecond) || l.Grace > Duration(time.Hour) {
+		c.add("limits.grace", fmt.Sprintf("%v is not between 1ms and 1h", l.Grace), "an agent that has nothing to save needs no more than some seconds")
+	}
 	atLeast(c, "limits.execs", l.Execs, 1, 1<<50)
+	c.word("limits.enforcement", l.Enforcement)
 }
 
 // atLeast checks a limit's range; 0 means that there is none.

@@ -88,7 +88,11 @@ type Limits struct {
 	Disk      Size     `toml:"disk" json:"disk"`
 	OpenFiles int64    `toml:"open_files" json:"open_files"`
 	Timeout   Duration `toml:"timeout" json:"timeout"`
-	Execs     int64    `toml:"execs" json:"execs"`
+	Grace     Duration `toml:"grace" json:"grace"`
+
+	Enforcement string `toml:"enforcement" json:"enforcement"`
+
+	Execs int64 `toml:"execs" json:"execs"`
 }
 
 // Network says what may leave the box.

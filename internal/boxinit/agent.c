@@ -188,6 +188,7 @@ void become_agent(struct report *r, const struct instructions *in)
 	drop_bounding(r);
 	take_ids(r, ids);
 	drop_caps(r);
+	take_limits(r, in);
 
 	r->step = STEP_CWD;
 	if (chdir(in->cwd) < 0)

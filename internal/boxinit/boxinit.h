@@ -16,12 +16,14 @@ enum step {
 	STEP_MOUNTS,
 	STEP_HOME,
 	STEP_FORK,
+	STEP_GROUP,
 	STEP_TERMINAL,
 	STEP_STREAMS,
 	STEP_USERNS,
 	STEP_BOUNDING,
 	STEP_IDS,
 	STEP_CAPS,
+	STEP_LIMITS,
 	STEP_CWD,
 	STEP_NNP,
 	STEP_LANDLOCK,
@@ -42,6 +44,9 @@ enum tag {
 	TAG_NODE,
 	TAG_DIR,
 	TAG_MOUNT,
+	TAG_GROUP,
+	TAG_RLIMIT,
+	TAG_AFFINITY,
 	TAG_END,
 };
 
@@ -50,10 +55,11 @@ enum flag {
 	FLAG_INNER_ROOT = 2,  /* and that one maps its root to the box's id 1 */
 	FLAG_TERMINAL = 4,
 	FLAG_DIE_WITH_PARENT = 8,
+	FLAG_ATTACH = 16,     /* the supervisor puts the agent into its control group before it may start */
 };
 
 /* What goes over the control socket, one datagram each way. */
-enum event { EVENT_FAILED = 1, EVENT_RUNNING, EVENT_STOPPED, EVENT_CONTINUED, EVENT_EXITED };
+enum event { EVENT_FAILED = 1, EVENT_RUNNING, EVENT_STOPPED, EVENT_CONTINUED, EVENT_EXITED, EVENT_FORKED };
 
 #define DETAIL_SIZE 240
 
@@ -65,9 +71,11 @@ struct message {
 };
 
 struct command {
-	uint32_t signal;
-	uint32_t group; /* not 0: the agent's whole process group */
+	uint32_t signal; /* 0: the agent is in its control group and may start */
+	uint32_t to;
 };
+
+enum target { TO_AGENT, TO_GROUP, TO_ALL }; /* of a signal: the agent, its process group, every process but PID 1 */
 
 struct ids {
 	uint32_t uid, gid;             /* of the agent, as the agent sees them */
@@ -105,6 +113,11 @@ struct node {
 	char texts[];                   /* path; then what the file holds, or where the link leads */
 };
 
+struct limit {
+	uint32_t resource, pad; /* RLIMIT_ number */
+	uint64_t value;
+};
+
 struct rule {
 	uint64_t access;
 	char path[];
@@ -126,11 +139,12 @@ struct filter {
 };
 
 struct instructions {
-	struct list argv, env, rules, nodes, dirs, mounts;
+	struct list argv, env, rules, nodes, dirs, mounts, groups, limits;
 	const char *cwd;
 	const struct ids *ids;
 	const struct landlock_attr *landlock;
 	struct filter agent, init;
+	struct filter affinity; /* a mask for sched_setaffinity(2) */
 };
 
 /* Where a failed step is reported; each side of the fork has its own. */
@@ -145,6 +159,8 @@ void instructions_read(struct report *r, struct instructions *in);
 void filter_load(struct report *r, const struct filter *f);
 void landlock_enter(struct report *r, const struct instructions *in);
 void become_agent(struct report *r, const struct instructions *in) __attribute__((noreturn));
+void take_limits(struct report *r, const struct instructions *in);
+void join_groups(struct report *r, const struct instructions *in);
 void box_root(struct report *r, const struct instructions *in);
 void box_mounts(struct report *r, const struct instructions *in);
 void box_directories(struct report *r, const struct instructions *in);

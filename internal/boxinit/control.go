@@ -22,13 +22,14 @@ const (
 	Stopped                   // by the signal Value
 	Continued                 // by SIGCONT
 	Exited                    // Value is its wait status; the box is over
+	Forked                    // the agent to be waits for Attached; Value is its pid inside
 )
 
 // A Message is one datagram from the box's side.
 type Message struct {
 	Kind  Kind
 	Step  Step
-	Value int32 // errno of Failed, pid inside of Running, signal of Stopped, wait status of Exited
+	Value int32 // errno of Failed, pid inside of Running and Forked, signal of Stopped, wait status of Exited
 	// Detail is the path that a failed step was about, cut to what a message holds.
 	Detail string
 }
@@ -39,7 +40,6 @@ func (m Message) Status() syscall.WaitStatus { return syscall.WaitStatus(m.Value
 const (
 	detailSize  = 240
 	messageSize = 12 + detailSize
-	commandSize = 8
 )
 
 var errShort = errors.New("the box sent a message of the wrong size")
@@ -78,14 +78,28 @@ func (c *Control) Receive() (Message, error) {
 	return Message{Kind(word(0)), Step(word(1)), int32(word(2)), string(detail)}, nil
 }
 
-// Signal asks PID 1 to signal the agent, or its whole process group.
-func (c *Control) Signal(s unix.Signal, group bool) error {
-	var b [commandSize]byte
-	binary.NativeEndian.PutUint32(b[:], uint32(s))
-	if group {
-		binary.NativeEndian.PutUint32(b[4:], 1)
+// A Target says whom a signal is for.
+type Target uint32
+
+// The targets, with the values of boxinit.h.
+const (
+	ToAgent Target = iota
+	ToGroup        // the agent's whole process group
+	ToAll          // every process of the box but PID 1
+)
+
+// Signal asks PID 1 to send a signal.
+func (c *Control) Signal(s unix.Signal, to Target) error { return c.send(uint32(s), uint32(to)) }
+
+// Attached says that the agent is in its control group and may start.
+func (c *Control) Attached() error { return c.send(0, 0) }
+
+func (c *Control) send(words ...uint32) error {
+	var b []byte
+	for _, w := range words {
+		b = binary.NativeEndian.AppendUint32(b, w)
 	}
-	_, err := c.file.Write(b[:])
+	_, err := c.file.Write(b)
 	return err
 }
 

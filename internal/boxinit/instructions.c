@@ -107,6 +107,15 @@ static int record(struct report *r, struct instructions *in, uint32_t tag, void 
 	case TAG_MOUNT:
 		push(r, &in->mounts, with_texts(r, data, len));
 		return 1;
+	case TAG_GROUP:
+		push(r, &in->groups, sized(r, data, len, sizeof(uint32_t)));
+		return 1;
+	case TAG_RLIMIT:
+		push(r, &in->limits, sized(r, data, len, sizeof(struct limit)));
+		return 1;
+	case TAG_AFFINITY:
+		in->affinity = (struct filter){ data, len };
+		return 1;
 	case TAG_END:
 		return 0;
 	}

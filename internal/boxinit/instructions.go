@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"strings"
 
 	"golang.org/x/net/bpf"
@@ -37,6 +38,7 @@ const (
 	flagInnerRoot
 	flagTerminal
 	flagDieWithParent
+	flagAttach
 )
 
 // Instructions say how a process of the box's root becomes the agent.
@@ -50,6 +52,7 @@ type Instructions struct {
 	Nested             bool   // give the agent a user namespace of its own
 	InnerRoot          bool   // and map its root to the box's id 1
 	Terminal           bool   // standard input is the controlling terminal
+	Attach             bool   // wait until the supervisor has put the agent into its control group
 	DieWithParent      bool   // PR_SET_PDEATHSIG: an exec ends with its caller
 	Umask              uint32
 
@@ -59,6 +62,9 @@ type Instructions struct {
 	Nodes       []Node               // what the box's root consists of, parents first
 	Dirs        []Dir                // made before the agent starts
 	Mounts      []Mount              // on top of it, in this order
+	Groups      []uint32             // descriptors: "0" is written to each to join a control group
+	Limits      []Limit
+	Affinity    []int // the only processors; none: the caller's
 }
 
 // Landlock is a ruleset of landlock(7): struct landlock_ruleset_attr and its rules.
@@ -89,6 +95,12 @@ type Node struct {
 	Path    string
 	Mode    uint32 // not of a link
 	Content []byte
+}
+
+// A Limit is a resource limit of setrlimit(2), soft and hard.
+type Limit struct {
+	Resource int
+	Value    uint64
 }
 
 // A Dir is a directory on the box's own tmpfs, given to an id of the box's user namespace.
@@ -136,6 +148,9 @@ const (
 	tagNode
 	tagMkdir
 	tagMount
+	tagGroup
+	tagRlimit
+	tagAffinity
 	tagEnd
 )
 
@@ -217,13 +232,22 @@ func words64(values ...uint64) []byte {
 func (in *Instructions) flags() uint32 {
 	var flags uint32
 	for bit, on := range map[uint32]bool{
-		flagNested: in.Nested, flagInnerRoot: in.InnerRoot, flagTerminal: in.Terminal, flagDieWithParent: in.DieWithParent,
+		flagNested: in.Nested, flagInnerRoot: in.InnerRoot, flagTerminal: in.Terminal, flagDieWithParent: in.DieWithParent, flagAttach: in.Attach,
 	} {
 		if on {
 			flags |= bit
 		}
 	}
 	return flags
+}
+
+// cpuMask is a mask of sched_setaffinity(2): words of the machine, the first processor in the lowest bit.
+func cpuMask(list []int) []byte {
+	words := make([]uint64, slices.Max(list)/64+1)
+	for _, n := range list {
+		words[n/64] |= 1 << (n % 64)
+	}
+	return words64(words...)
 }
 
 // Encode gives the bytes that the box's side reads. A string with a NUL byte is an error: C would cut it there.
@@ -253,6 +277,15 @@ func (in *Instructions) Encode() ([]byte, error) {
 	}
 	for _, m := range in.Mounts {
 		e.mount(m)
+	}
+	for _, fd := range in.Groups {
+		e.record(tagGroup, words32(fd))
+	}
+	for _, l := range in.Limits {
+		e.record(tagRlimit, append(words32(uint32(l.Resource), 0), words64(l.Value)...))
+	}
+	if len(in.Affinity) > 0 {
+		e.record(tagAffinity, cpuMask(in.Affinity))
 	}
 	e.record(tagEnd, nil)
 	if len(in.Args) == 0 {

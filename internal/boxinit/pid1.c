@@ -50,11 +50,38 @@ void box_directories(struct report *r, const struct instructions *in)
 	umask(old);
 }
 
-/* A socket that the child's exec closes: end of file says that the agent runs. */
-static pid_t start_agent(struct report *r, const struct instructions *in)
+/* The agent to be, which waits at a gate until its box is ready. */
+struct agent {
+	pid_t pid;
+	int gate;
+};
+
+static void agent_side(int gate, const struct instructions *in)
+{
+	struct report r = { gate, STEP_GROUP, NULL };
+	char go;
+
+	close(FD_CONTROL);
+	join_groups(&r, in);
+	r.step = STEP_TERMINAL;
+	/* As a shell starts a job: a group of its own below a session leader, so that Ctrl-Z stops it. */
+	if (setpgid(0, 0) < 0)
+		die(&r, errno);
+	if (recv(gate, &go, sizeof go, 0) != sizeof go)
+		_exit(125); /* PID 1 is gone */
+	if (in->ids->flags & FLAG_TERMINAL && tcsetpgrp(0, getpid()) < 0)
+		die(&r, errno);
+	become_agent(&r, in);
+}
+
+/*
+ * It is forked before the mounts are made: the supervisor may need milliseconds to put it into a control group of
+ * version 2 (see cgroup_threadgroup_rwsem in the kernel), and those pass meanwhile. The gate is a socket that the
+ * agent's exec closes: end of file says that it runs.
+ */
+static struct agent fork_agent(struct report *r, const struct instructions *in)
 {
 	int pair[2];
-	struct message m;
 
 	r->step = STEP_FORK;
 	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0)
@@ -63,28 +90,48 @@ static pid_t start_agent(struct report *r, const struct instructions *in)
 	if (child < 0)
 		die(r, errno);
 	if (child == 0) {
-		struct report mine = { pair[1], STEP_TERMINAL, NULL };
-
 		close(pair[0]);
-		close(FD_CONTROL);
-		/* As a shell starts a job: a group of its own below a session leader, so that Ctrl-Z stops it. */
-		if (setpgid(0, 0) < 0)
-			die(&mine, errno);
-		if (in->ids->flags & FLAG_TERMINAL && tcsetpgrp(0, getpid()) < 0)
-			die(&mine, errno);
-		become_agent(&mine, in);
+		agent_side(pair[1], in);
 	}
 	close(pair[1]);
+	for (size_t i = 0; i < in->groups.len; i++)
+		close(*(const uint32_t *)in->groups.items[i]);
+	if (in->ids->flags & FLAG_ATTACH)
+		send_message(FD_CONTROL, EVENT_FORKED, 0, child, NULL);
+	return (struct agent){ child, pair[0] };
+}
+
+/* Waits for the supervisor's word that the limits hold. */
+static void await_attached(struct report *r)
+{
+	struct command c;
 	ssize_t n;
-	while ((n = recv(pair[0], &m, sizeof m, 0)) < 0 && errno == EINTR)
+
+	r->step = STEP_GROUP;
+	while ((n = recv(FD_CONTROL, &c, sizeof c, 0)) < 0 && errno == EINTR)
 		;
-	close(pair[0]);
+	if (n != sizeof c)
+		_exit(137);
+	if (c.signal != 0)
+		die(r, EBADMSG);
+}
+
+static void release(struct report *r, struct agent a)
+{
+	struct message m;
+	ssize_t n;
+
+	r->step = STEP_FORK;
+	if (send(a.gate, "", 1, MSG_NOSIGNAL) != 1 && errno != EPIPE)
+		die(r, errno);
+	while ((n = recv(a.gate, &m, sizeof m, 0)) < 0 && errno == EINTR)
+		;
+	close(a.gate);
 	if (n == sizeof m) {
 		r->step = m.step;
 		r->detail = m.detail;
 		die(r, m.value);
 	}
-	return child;
 }
 
 /* What is left of PID 1 needs nothing but to signal processes of another uid. */
@@ -134,7 +181,7 @@ static void obey(pid_t agent)
 	ssize_t n = recv(FD_CONTROL, &c, sizeof c, MSG_DONTWAIT);
 
 	if (n == sizeof c)
-		kill(c.group ? -agent : agent, c.signal);
+		kill(c.to == TO_ALL ? -1 : c.to == TO_GROUP ? -agent : agent, c.signal);
 	else if (n >= 0 || (errno != EAGAIN && errno != EINTR))
 		_exit(137); /* the supervisor is gone: so is the box */
 }
@@ -171,10 +218,14 @@ void pid1(struct report *r, const struct instructions *in)
 	int signals = signalfd(-1, &all, SFD_CLOEXEC | SFD_NONBLOCK);
 	if (signals < 0 || fcntl(FD_CONTROL, F_SETFD, FD_CLOEXEC) < 0)
 		die(r, errno);
+	struct agent started = fork_agent(r, in);
+	pid_t agent = started.pid;
 	box_root(r, in);
 	box_mounts(r, in);
 	box_directories(r, in);
-	pid_t agent = start_agent(r, in);
+	if (in->ids->flags & FLAG_ATTACH)
+		await_attached(r);
+	release(r, started);
 	shed(r, in);
 	send_message(FD_CONTROL, EVENT_RUNNING, 0, agent, NULL);
 	struct pollfd fds[2] = { { FD_CONTROL, POLLIN, 0 }, { signals, POLLIN, 0 } };
@@ -212,6 +263,11 @@ __attribute__((constructor(101))) static void boxinit(int argc, char **argv)
 	if (strcmp(argv[1], "join") == 0) {
 		if (fcntl(FD_CONTROL, F_SETFD, FD_CLOEXEC) < 0)
 			die(&r, errno);
+		join_groups(&r, &in);
+		if (in.ids->flags & FLAG_ATTACH) {
+			send_message(FD_CONTROL, EVENT_FORKED, 0, getpid(), NULL);
+			await_attached(&r);
+		}
 		become_agent(&r, &in);
 	}
 	r.step = STEP_INSTRUCTIONS;

@@ -10,12 +10,14 @@ const (
 	StepMounts
 	StepHome
 	StepFork
+	StepGroup
 	StepTerminal
 	StepStreams
 	StepUserns
 	StepBounding
 	StepIDs
 	StepCaps
+	StepLimits
 	StepDir
 	StepNoNewPrivs
 	StepLandlock
@@ -30,12 +32,14 @@ var layers = map[Step]string{
 	StepMounts:       "mounts",
 	StepHome:         "home",
 	StepFork:         "process limit",
+	StepGroup:        "control group",
 	StepTerminal:     "terminal",
 	StepStreams:      "streams",
 	StepUserns:       "user namespace",
 	StepBounding:     "capability bounding set",
 	StepIDs:          "uid mapping",
 	StepCaps:         "capabilities",
+	StepLimits:       "limits",
 	StepDir:          "working directory",
 	StepNoNewPrivs:   "no_new_privs",
 	StepLandlock:     "landlock",

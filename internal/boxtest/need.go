@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"runtime"
 	"slices"
 	"strings"
 	"syscall"
@@ -30,9 +31,11 @@ const (
 	Idmap         Feature = "idmap"   // idmapped mounts of the filesystem below the scratch directories
 	Cgroup1       Feature = "cgroup1" // version 1 controllers that can be written
 	Cgroup2       Feature = "cgroup2" // the unified hierarchy, with controllers
+	VM            Feature = "vm"      // package vm can boot a machine: qemu, a static busybox, newuidmap, and a source of Debian's kernel
 	Tmux          Feature = "tmux"
 	Git           Feature = "git"
 	Npm           Feature = "npm"
+	NpmRegistry   Feature = "npm-registry" // npm reaches the registry that it is configured for
 	Node          Feature = "node"
 	Python        Feature = "python3"
 	Go            Feature = "go"
@@ -109,6 +112,10 @@ func probe(f Feature) error {
 		return probeCgroup1()
 	case Cgroup2:
 		return probeCgroup2("/sys/fs/cgroup")
+	case VM:
+		return probeVM()
+	case NpmRegistry:
+		return try(exec.Command("npm", "ping", "--silent", "--fetch-retries=0"))
 	case Tmux:
 		return try(exec.Command("tmux", "-V"))
 	case Go:
@@ -194,6 +201,30 @@ func probeCgroup2(dir string) error {
 		return fmt.Errorf("the unified hierarchy has only the controllers %v", have)
 	}
 	return nil
+}
+
+// probeVM starts none: what fails after this is a failure.
+func probeVM() error {
+	if runtime.GOARCH != "amd64" {
+		return fmt.Errorf("no machine is emulated on %s", runtime.GOARCH)
+	}
+	for _, program := range []string{"newuidmap", "newgidmap", "ldd", "apt-get", "dpkg-deb"} {
+		if _, err := exec.LookPath(program); err != nil {
+			return err
+		}
+	}
+	path, err := exec.LookPath("busybox")
+	if err != nil {
+		return err
+	}
+	// ldd refuses a program that loads no libraries.
+	if exec.Command("ldd", path).Run() == nil {
+		return fmt.Errorf("%s is not static", path)
+	}
+	if err := try(exec.Command("qemu-system-x86_64", "--version")); err != nil {
+		return err
+	}
+	return try(exec.Command("apt-cache", "show", "linux-image-cloud-amd64"))
 }
 
 // probeIdmap asks for what a box does: a mount of dir whose owners are shifted.

@@ -34,7 +34,7 @@ var exitTable = []struct {
 	{exitUsage, "the command line is wrong"},
 	{exitProfile, "the profile is wrong"},
 	{exitHost, "this host lacks a feature that the box needs"},
-	{exitTimeout, "kept for the profile's time limit"},
+	{exitTimeout, "the session took longer than limits.timeout"},
 	{exitNotStarted, "the box was not started"},
 	{exitNotExecutable, "the command cannot be executed in the box"},
 	{exitNotFound, "the command is not in the box"},
@@ -55,6 +55,7 @@ const (
 	causeExited     = "exited"
 	causeSignaled   = "signaled"
 	causeKilled     = "killed"
+	causeLimit      = "limit" // the box ended because of one; "limit" names it
 	causeNotStarted = "not-started"
 	causeUsage      = "usage"
 	causeProfile    = "profile"

@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"agentbox/launch"
+	"agentbox/limits"
 	"agentbox/mounts"
 )
 
@@ -32,6 +33,7 @@ func (c *caller) explainPlan(p policy) {
 	})
 	c.voice.printf("\n")
 	c.explainDegraded(plan.Degraded)
+	c.explainLimits(plan.Limits.Held)
 	c.voice.heading("environment")
 	for _, kv := range plan.Env {
 		c.voice.printf("  %s\n", kv)
@@ -54,6 +56,19 @@ func (c *caller) explainDegraded(list []launch.Degraded) {
 	var rows [][]string
 	for _, d := range list {
 		rows = append(rows, []string{"  " + d.Layer, d.Why})
+	}
+	c.voice.table(false, rows)
+	c.voice.printf("\n")
+}
+
+func (c *caller) explainLimits(held []limits.Held) {
+	if len(held) == 0 {
+		return
+	}
+	c.voice.heading("limits")
+	var rows [][]string
+	for _, h := range held {
+		rows = append(rows, []string{"  " + h.Name, h.Value, string(h.State), h.By})
 	}
 	c.voice.table(false, rows)
 	c.voice.printf("\n")

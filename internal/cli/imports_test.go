@@ -16,20 +16,23 @@ import (
 
 // mayImport is the table of packages: who they are, and which of ours they may import. A new edge is a change here.
 var mayImport = map[string][]string{
-	".":                {"internal/cli", "launch"},
-	"profile":          {},
-	"mounts":           {"profile"},
-	"limits":           {"profile"},
-	"launch":           {"profile", "mounts", "limits", "internal/seccomp", "internal/boxinit", "internal/vt", "internal/session"},
-	"internal/seccomp": {},
-	"internal/boxinit": {},
-	"internal/vt":      {},
-	"internal/session": {},
-	"internal/doctor":  {"profile", "launch"},
-	"internal/boxtest": {},
-	"internal/bench":   {},
-	"internal/e2e":     {"internal/boxtest"},
-	"internal/cli":     {"profile", "mounts", "limits", "launch", "internal/seccomp", "internal/session", "internal/doctor"},
+	".":                        {"internal/cli", "launch"},
+	"profile":                  {},
+	"mounts":                   {"profile"},
+	"limits":                   {"profile"},
+	"launch":                   {"profile", "mounts", "limits", "internal/seccomp", "internal/boxinit", "internal/vt", "internal/session", "internal/cgroup"},
+	"internal/cgroup":          {"limits"},
+	"internal/seccomp":         {},
+	"internal/boxinit":         {},
+	"internal/vt":              {},
+	"internal/session":         {},
+	"internal/doctor":          {"profile", "launch", "limits", "internal/cgroup"},
+	"internal/boxtest":         {},
+	"internal/boxtest/vm":      {"internal/boxtest", "internal/boxtest/vm/wire"},
+	"internal/boxtest/vm/wire": {},
+	"internal/bench":           {},
+	"internal/e2e":             {"internal/boxtest", "internal/boxtest/vm"},
+	"internal/cli":             {"profile", "mounts", "limits", "launch", "internal/seccomp", "internal/session", "internal/doctor"},
 }
 
 // engine are the packages of libcontainer that only launch imports; mounts and limits may use its values.

@@ -20,6 +20,8 @@ type result struct {
 	ExitCode int       `json:"exit_code"`
 	Signal   string    `json:"signal,omitempty"`
 	Layer    string    `json:"layer,omitempty"`
+	Limit    string    `json:"limit,omitempty"`
+	Reached  []string  `json:"reached,omitempty"`
 	Error    string    `json:"error,omitempty"`
 	Degraded []string  `json:"degraded"`
 	Command  []string  `json:"command"`

@@ -101,6 +101,7 @@ func supervise(ctx context.Context, o runOptions, c *caller, r *result) error {
 	stop := serve(ctx, box)
 	end := box.Wait()
 	stop()
+	c.reached(end)
 	return r.end(end)
 }
 
@@ -122,11 +123,25 @@ func (c *caller) announce(id string, p policy) {
 	if degraded != nil {
 		line = append(line, "degraded: "+strings.Join(degraded, ", "))
 	}
+	if watched := p.plan.Limits.Watched(); watched != nil {
+		line = append(line, "watched, not enforced: "+strings.Join(watched, ", "))
+	}
 	if p.plan.Terminal {
 		c.voice.newline = "\r\n"
 		defer func() { c.voice.newline = "\n" }()
 	}
 	c.voice.notef("%s", strings.Join(line, " · "))
+}
+
+// reached says which limits the agent ran into, and which one ended it.
+func (c *caller) reached(end launch.Result) {
+	for _, limit := range end.Reached {
+		if limit.Ended {
+			c.voice.failf("%s", limit)
+		} else {
+			c.voice.warnf("%s", limit)
+		}
+	}
 }
 
 // end takes over how the agent ended; its error carries the exit code.
@@ -137,6 +152,12 @@ func (r *result) end(end launch.Result) error {
 	}
 	if end.Killed {
 		r.Cause = causeKilled
+	}
+	if end.Limit != "" {
+		r.Cause, r.Limit = causeLimit, end.Limit
+	}
+	for _, limit := range end.Reached {
+		r.Reached = append(r.Reached, limit.String())
 	}
 	return exitStatus(end.ExitCode)
 }

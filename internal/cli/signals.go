@@ -19,7 +19,7 @@ type target interface {
 }
 
 // forwarded are the signals that reach the agent.
-var forwarded = []os.Signal{unix.SIGTERM, unix.SIGINT, unix.SIGHUP, unix.SIGQUIT, unix.SIGUSR1, unix.SIGUSR2}
+var forwarded = []os.Signal{unix.SIGTERM, unix.SIGINT, unix.SIGHUP, unix.SIGQUIT, unix.SIGUSR1, unix.SIGUSR2, unix.SIGWINCH}
 
 // Three requests to end within this time end the box whatever the agent makes of them.
 const (
@@ -49,7 +49,7 @@ func newCourier(ctx context.Context, terminal bool) (context.Context, *courier) 
 		}
 	}
 	if terminal {
-		signal.Notify(c.incoming, unix.SIGWINCH, unix.SIGTSTP, unix.SIGCONT)
+		signal.Notify(c.incoming, unix.SIGTSTP, unix.SIGCONT)
 	}
 	// A reader of our output that left is the agent's business: it gets the SIGPIPE. With a channel, not ignored, so
 	// that no child process inherits the ignoring.

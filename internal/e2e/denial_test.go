@@ -51,7 +51,7 @@ const (
 // python makes a script that ends with the text of an error, if there is one.
 func python(body string) string {
 	return "/usr/bin/python3 -c '" + strings.ReplaceAll(`
-import ctypes, os, socket, stat
+import ctypes, os, socket, stat, time
 libc = ctypes.CDLL(None, use_errno=True)
 def check(r):
     if r < 0: raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
@@ -72,7 +72,7 @@ func files() map[string]denial {
 		"it writes a protected file":       {attempt{script: `echo x >.git/hooks/pre-commit`}, readOnly, attempt{profile: "[workspace]\nprotect = ['!.git/hooks']"}},
 		"it replaces a protected file":     {attempt{script: `mv .git/hooks .git/old`}, "busy", attempt{script: `mv .git/hooks .git/old && mv .git/old .git/hooks`, profile: "[workspace]\nprotect = ['!.git/hooks']"}},
 		"it writes where it may only read": {attempt{script: `echo x >x`, options: []string{"--mode", "ro"}}, readOnly, attempt{options: []string{"--mode", "rw"}}},
-		"it runs what it put in /tmp": {attempt{script: `cp /bin/true /tmp/t && /tmp/t`, options: []string{"--profile", "strict"}}, denied,
+		"it runs what it put in /tmp": {attempt{script: `cp /bin/true /tmp/t && /tmp/t`, profile: "limits.enforcement = 'watched'", options: []string{"--profile", "strict"}}, denied,
 			attempt{options: []string{"--profile", "default"}}},
 		"it reads the home directory":        {attempt{script: `cat ~/key`}, "No such file", attempt{outside: true}},
 		"it sees the host's /tmp":            {attempt{script: `cat $(cat in-tmp)`}, "No such file", attempt{outside: true}},

@@ -92,14 +92,25 @@ var initAllowed = []group{
 		rt_sigreturn rt_sigsuspend rt_sigtimedwait sendmsg sendto tgkill wait4 waitid write`},
 }
 
-func agentPolicy(a arch, name string) Policy {
-	p := basePolicy(a, name)
+func agentPolicy(a arch, o Options) Policy {
+	p := basePolicy(a, o.Arch)
 	p.Default = Errno(unix.EPERM)
 	p.Rules = slices.Concat(
 		expand(agentAllowed, Allow), agentConditions(), expand(agentRefused, Errno(unix.EPERM)),
 		expand(agentAbsent, Errno(unix.ENOSYS)))
+	if o.Pinned {
+		p.refuse("sched_setaffinity", "the processors, which are a limit")
+	}
 	p.Rules = native(a, p.Rules)
 	return p
+}
+
+// refuse takes a call out of the rule that it stands in.
+func (p *Policy) refuse(name, about string) {
+	for i, r := range p.Rules {
+		p.Rules[i].Names = slices.DeleteFunc(r.Names, func(n string) bool { return n == name })
+	}
+	p.Rules = append(p.Rules, Rule{About: about, Names: []string{name}, Otherwise: Errno(unix.EPERM)})
 }
 
 func initPolicy(a arch, name string) Policy {

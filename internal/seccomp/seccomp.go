@@ -24,6 +24,8 @@ import (
 // Options says for which machine a program is made.
 type Options struct {
 	Arch string // as runtime.GOARCH names it: amd64 or arm64
+	// Pinned says that the processors a process may run on are a limit: the agent may not choose others.
+	Pinned bool
 }
 
 // An arch is what differs between machines. The zero value knows no system call and so allows none.
@@ -52,7 +54,7 @@ func Agent(o Options) ([]bpf.RawInstruction, error) {
 	if err != nil {
 		return nil, err
 	}
-	return compile(a, agentPolicy(a, o.Arch), agentHot)
+	return compile(a, agentPolicy(a, o), agentHot)
 }
 
 // Init returns the filter of PID 1 once it has started the agent. What it does not name kills the process, and
@@ -71,7 +73,7 @@ func Describe(o Options) Policy {
 	if err != nil {
 		return Policy{Arch: o.Arch}
 	}
-	return agentPolicy(a, o.Arch)
+	return agentPolicy(a, o)
 }
 
 // DescribeInit returns the policy that Init compiles, as Describe does for Agent.
