@@ -1,0 +1,151 @@
+package audit
+
+import (
+	"crypto/ed25519"
+	"encoding/json"
+)
+
+// An Event is what a record is about. Its fields are what the log keeps of it.
+type Event interface {
+	// Type is the record's "type".
+	Type() string
+}
+
+// types are all there are; Schema describes them.
+var types = map[string]func() Event{
+	"session.start":  func() Event { return &Start{} },
+	"session.ready":  func() Event { return &Ready{} },
+	"session.exec":   func() Event { return &Exec{} },
+	"session.freeze": func() Event { return &Freeze{} },
+	"session.resume": func() Event { return &Resume{} },
+	"session.kill":   func() Event { return &Kill{} },
+	"session.end":    func() Event { return &End{} },
+	"limit.reached":  func() Event { return &LimitReached{} },
+	"usage":          func() Event { return &Usage{} },
+	"log.seal":       func() Event { return &Seal{} },
+}
+
+// Start is written before anything of the box exists.
+type Start struct {
+	Agentbox     Text            `json:"agentbox"` // this program's version
+	Kernel       Text            `json:"kernel"`
+	UID          int             `json:"uid"` // of the caller
+	PID          int             `json:"pid"` // of the supervisor
+	IDs          Text            `json:"ids"` // how ids map
+	Workspace    Text            `json:"workspace"`
+	Mode         Text            `json:"mode"` // of the workspace
+	Profile      Text            `json:"profile"`
+	Layers       []Text          `json:"layers"`
+	Policy       json.RawMessage `json:"policy"`        // the effective profile
+	PolicySHA256 string          `json:"policy_sha256"` // of its JSON, before anything was escaped or cut
+	Argv         []Text          `json:"argv"`
+	Dir          Text            `json:"dir"`
+	Limits       []Limit         `json:"limits"`
+	Degraded     []Degraded      `json:"degraded"`
+	Network      Text            `json:"network"`
+}
+
+// Type is session.start.
+func (Start) Type() string { return "session.start" }
+
+// A Limit is one that the profile sets.
+type Limit struct {
+	Name  Text `json:"name"`
+	Value Text `json:"value"`
+	State Text `json:"state"` // enforced, watched or absent
+	By    Text `json:"by"`
+}
+
+// Degraded is a layer that the box lacks.
+type Degraded struct {
+	Layer Text `json:"layer"`
+	Why   Text `json:"why"`
+}
+
+// Ready says that the agent runs.
+type Ready struct {
+	BoxPID int `json:"box_pid"` // of the box's PID 1, on the host
+}
+
+// Type is session.ready.
+func (Ready) Type() string { return "session.ready" }
+
+// Exec is a further command in the box.
+type Exec struct {
+	UID  int    `json:"uid"` // who asked
+	Argv []Text `json:"argv"`
+}
+
+// Type is session.exec.
+func (Exec) Type() string { return "session.exec" }
+
+// Freeze stopped every process of the box.
+type Freeze struct {
+	By Text `json:"by"` // "person", or the rule that did
+}
+
+// Type is session.freeze.
+func (Freeze) Type() string { return "session.freeze" }
+
+// Resume let them go on.
+type Resume struct {
+	By Text `json:"by"`
+}
+
+// Type is session.resume.
+func (Resume) Type() string { return "session.resume" }
+
+// Kill is a signal that somebody sent to the agent by agentbox.
+type Kill struct {
+	By     Text `json:"by"`
+	Signal Text `json:"signal"`
+}
+
+// Type is session.kill.
+func (Kill) Type() string { return "session.kill" }
+
+// LimitReached is a limit that the box ran into.
+type LimitReached struct {
+	Name   Text `json:"name"`
+	Value  Text `json:"value"`
+	Detail Text `json:"detail,omitempty"`
+	Ended  bool `json:"ended"` // and that ended it
+}
+
+// Type is limit.reached.
+func (LimitReached) Type() string { return "limit.reached" }
+
+// Usage is what the box used at a moment.
+type Usage struct {
+	MemoryBytes uint64  `json:"memory_bytes"`
+	CPUSeconds  float64 `json:"cpu_seconds"`
+	Pids        uint64  `json:"pids"`
+}
+
+// Type is usage.
+func (Usage) Type() string { return "usage" }
+
+// End is how the session ended; without it the supervisor was killed.
+type End struct {
+	Cause      Text    `json:"cause"` // as run --result has it
+	ExitCode   int     `json:"exit_code"`
+	Signal     Text    `json:"signal,omitempty"`
+	Limit      Text    `json:"limit,omitempty"`
+	Error      Text    `json:"error,omitempty"`
+	Seconds    float64 `json:"seconds"`
+	PeakBytes  uint64  `json:"peak_memory_bytes,omitempty"`
+	CPUSeconds float64 `json:"cpu_seconds,omitempty"`
+}
+
+// Type is session.end.
+func (End) Type() string { return "session.end" }
+
+// Seal is the last record of a whole log.
+type Seal struct {
+	Records   uint64            `json:"records"` // before it
+	PublicKey ed25519.PublicKey `json:"public_key,omitempty"`
+	Signature []byte            `json:"signature,omitempty"`
+}
+
+// Type is log.seal.
+func (Seal) Type() string { return "log.seal" }
