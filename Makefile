@@ -1,4 +1,4 @@
-# Targets: build demo test bench lint fuzz deps install clean.
+# Targets: build demo test attack bench lint fuzz man install deps clean.
 # make test passes AGENTBOX_TEST_REQUIRE on: features of the machine whose absence is a failure, "all" for every one.
 
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo devel)
@@ -17,8 +17,11 @@ export PATH := $(PATH):/usr/local/go/bin
 
 STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 GOVULNCHECK := golang.org/x/vuln/cmd/govulncheck@v1.9.0
+MD2MAN      := github.com/cpuguy83/go-md2man/v2@v2.0.7
 
-.PHONY: all build demo test bench lint fuzz deps deps-test deps-bench install clean
+MANUALS := docs/agentbox.1 docs/agentbox.toml.5
+
+.PHONY: all build demo test attack bench lint fuzz man install deps deps-test deps-bench clean
 
 all: build
 
@@ -32,6 +35,11 @@ demo: deps
 test: deps-test
 	@$(MAKE) --no-print-directory build
 	@.ci/test ./agentbox "$(TAGS)"
+
+attack:
+	@.ci/deps build test
+	@$(MAKE) --no-print-directory build
+	@.ci/attack ./agentbox "$(TAGS)"
 
 bench: deps-bench
 	@$(MAKE) --no-print-directory build
@@ -56,8 +64,19 @@ deps-test:
 deps-bench:
 	@.ci/deps build bench
 
-install: build
+man: $(MANUALS)
+
+# The title of a page is "# name(section)"; a program that reads roff wants the two apart.
+docs/%: docs/%.md Makefile
+	sed '1s/^# \(.*\)(\(.\))$$/# \1 \2 "" "agentbox" "User Manuals"/' $< | $(GO) run $(MD2MAN) >$@.new && mv $@.new $@
+
+install: build man
 	install -D -m 755 agentbox $(DESTDIR)$(PREFIX)/bin/agentbox
+	install -D -m 644 docs/agentbox.1 $(DESTDIR)$(PREFIX)/share/man/man1/agentbox.1
+	install -D -m 644 docs/agentbox.toml.5 $(DESTDIR)$(PREFIX)/share/man/man5/agentbox.toml.5
+	install -D -m 644 internal/cli/shells/agentbox.bash $(DESTDIR)$(PREFIX)/share/bash-completion/completions/agentbox
+	install -D -m 644 internal/cli/shells/agentbox.zsh $(DESTDIR)$(PREFIX)/share/zsh/site-functions/_agentbox
+	install -D -m 644 internal/cli/shells/agentbox.fish $(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d/agentbox.fish
 
 clean:
-	rm -f agentbox
+	rm -f agentbox $(MANUALS)

@@ -10,6 +10,7 @@ import (
 	"github.com/opencontainers/runc/libcontainer/configs"
 	"golang.org/x/sys/unix"
 
+	"agentbox/internal/cgroup"
 	"agentbox/mounts"
 )
 
@@ -74,7 +75,7 @@ func (p Plan) config(dir string, ids idPlan) *configs.Config {
 		NoNewKeyring:    !p.Keyring,
 		NoNewPrivileges: true,
 		Networks:        []*configs.Network{{Type: "loopback"}},
-		Cgroups:         &cgroups.Cgroup{Name: "agentbox-" + filepath.Base(dir), Rootless: true, Resources: &cgroups.Resources{SkipDevices: true}},
+		Cgroups:         &cgroups.Cgroup{Name: engineGroup(filepath.Base(dir)), Rootless: true, Resources: &cgroups.Resources{SkipDevices: true}},
 		Capabilities: &configs.Capabilities{
 			Bounding: initCaps, Effective: initCaps, Permitted: initCaps,
 		},
@@ -85,6 +86,17 @@ func (p Plan) config(dir string, ids idPlan) *configs.Config {
 	}
 	c.Mounts = p.stage()
 	return c
+}
+
+// engineGroup is the control group that libcontainer would put PID 1 into. It is not the box's, in which PID 1 would be
+// frozen and ended with the agent. On version 2 the kernel refuses the name for its line break, and libcontainer goes on
+// without a group; on version 1 it would not, so there it may have one that this user can make.
+func engineGroup(id string) string {
+	name := cgroup.Name(id) + "-engine"
+	if cgroups.IsCgroup2UnifiedMode() {
+		return name + "\n"
+	}
+	return name
 }
 
 // boxDevices are the only device nodes inside.

@@ -155,8 +155,9 @@ func (t *terminal) close() {
 }
 
 // suspend stops agentbox and the rest of its job, as the terminal would have, and returns when the caller's shell
-// continues it. A handler that Go has installed for SIGTSTP stays in place, so this process takes SIGSTOP; in an
-// orphaned process group, where the kernel ignores stops from a terminal because nobody would continue it, neither.
+// continues it. This process takes SIGSTOP and ignores the SIGTSTP: a thread that had accepted one might handle it
+// only after the stop, as another. In an orphaned process group, where the kernel ignores stops from a terminal because
+// nobody would continue it, there is none.
 func suspend(t *terminal) {
 	if orphaned() {
 		return
@@ -165,7 +166,7 @@ func suspend(t *terminal) {
 	signal.Notify(continued, unix.SIGCONT)
 	defer signal.Stop(continued)
 	t.restore()
-	signal.Reset(unix.SIGTSTP)
+	signal.Ignore(unix.SIGTSTP)
 	_ = unix.Kill(0, unix.SIGTSTP)
 	_ = unix.Kill(os.Getpid(), unix.SIGSTOP)
 	<-continued // the kernel may stop another thread first, and this one a little later

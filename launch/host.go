@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"os/exec"
 	"os/user"
 	"path/filepath"
 	"strconv"
@@ -124,11 +123,10 @@ func (h *Host) probeIDs() error {
 		}
 		return nil
 	}
-	if _, err := exec.LookPath("newuidmap"); err != nil {
-		return nil
-	}
-	if _, err := exec.LookPath("newgidmap"); err != nil {
-		return nil
+	for _, program := range []string{"newuidmap", "newgidmap"} {
+		if _, err := SystemProgram(program); err != nil {
+			return nil
+		}
 	}
 	uid, gid := subordinate("/etc/subuid", h.EUID), subordinate("/etc/subgid", h.EUID)
 	if uid != 0 && gid != 0 {

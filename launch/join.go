@@ -101,7 +101,7 @@ func (j *Joined) prepare(dir string, plan Plan, s Streams) (*boxFiles, error) {
 		j.term = newTerminal(s, plan.Allow)
 		f.console, f.consoleChild, err = socketpair()
 	} else {
-		j.pipes, err = makePipes(s)
+		j.pipes, err = makePipes(s, plan.Allow)
 	}
 	if err == nil && j.pipes != nil && plan.IDs == IDRange {
 		err = j.pipes.give(f.ids.mounts.HostUID, f.ids.mounts.HostGID)
@@ -122,7 +122,7 @@ func (j *Joined) findGroup(dir string, plan Plan, f *boxFiles, in *boxinit.Instr
 	if err != nil {
 		return &MissingError{Layer: "control group", Err: err}
 	}
-	in.Attach = j.group.Attaches()
+	in.Held = j.group.Attaches()
 	return f.takeTasks(j.group, in, 0)
 }
 
@@ -135,7 +135,7 @@ func (j *Joined) attach(ctx context.Context) error {
 	if err != nil {
 		return &MissingError{Layer: "control group", Err: err}
 	}
-	return j.control.Attached()
+	return j.control.Release()
 }
 
 func (j *Joined) run(dir string, plan Plan, f *boxFiles) error {

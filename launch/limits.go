@@ -76,7 +76,6 @@ func (b *Box) makeGroup(f *boxFiles, in *boxinit.Instructions) error {
 	if err != nil {
 		return &MissingError{Layer: "control group", Err: err}
 	}
-	in.Attach = b.group.Attaches()
 	return f.takeTasks(b.group, in, b.plan.ownCount())
 }
 
@@ -111,8 +110,20 @@ func (p Plan) takeLimits(in *boxinit.Instructions) {
 	in.Affinity = p.Limits.Affinity
 }
 
-// attach puts the agent to be, which waits, into its group: PID 1 stays outside, so that it is neither frozen nor
-// ended with the rest.
+// release lets the agent to be go, which waits for its limits and for what its caller does before.
+func (b *Box) release() error {
+	if b.group.Attaches() {
+		if err := b.attach(); err != nil {
+			return err
+		}
+	}
+	if err := <-b.before; err != nil {
+		return err
+	}
+	return b.control.Release()
+}
+
+// attach puts it into its group: PID 1 stays outside, so that it is neither frozen nor ended with the rest.
 func (b *Box) attach() error {
 	first, err := b.process.Pid()
 	if err != nil {
@@ -125,7 +136,7 @@ func (b *Box) attach() error {
 	if err != nil {
 		return &MissingError{Layer: "control group", Err: err}
 	}
-	return b.control.Attached()
+	return nil
 }
 
 func onlyChild(pid int) (int, error) {

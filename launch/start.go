@@ -44,28 +44,38 @@ type Box struct {
 	stop      chan struct{} // ends the engine's thread
 	watch     *watch
 	ready     chan error
+	before    chan error // what the label's Before said
 }
 
-// Start makes the box and runs the plan's command in it. profileName is what `ps` shows.
-func Start(ctx context.Context, plan Plan, s Streams, profileName string) (*Box, error) {
+// A Label is what is known of a session besides its plan.
+type Label struct {
+	ID      string // from session.NewID
+	Profile string // what `ps` shows
+	// Before is called while the box is being made. The agent does not run before it has returned, and not at all when it
+	// returns an error.
+	Before func() error
+}
+
+// Start makes the box and runs the plan's command in it.
+func Start(ctx context.Context, plan Plan, s Streams, label Label) (*Box, error) {
 	logrus.SetOutput(io.Discard)                     // libcontainer warns there of what its errors say better
 	unix.Umask(0o022)                                // the skeleton's modes are the plan's, not the caller's; the agent gets the caller's umask back
 	defer debug.SetGCPercent(debug.SetGCPercent(-1)) // a collection during the start would cost more than it frees
-	b := &Box{plan: plan, stop: make(chan struct{}), ready: make(chan error, 1)}
-	if err := b.start(ctx, s, profileName); err != nil {
+	b := &Box{plan: plan, stop: make(chan struct{}), ready: make(chan error, 1), before: make(chan error, 1)}
+	if err := b.start(ctx, s, label); err != nil {
 		b.cleanup()
 		return nil, err
 	}
 	return b, nil
 }
 
-func (b *Box) start(ctx context.Context, s Streams, profileName string) error {
+func (b *Box) start(ctx context.Context, s Streams, label Label) error {
 	root, err := session.Root()
 	if err != nil {
 		return err
 	}
-	info := session.Info{ID: session.NewID(), PID: os.Getpid(), Workspace: b.plan.Workspace, Profile: profileName,
-		Command: b.plan.Command, Degraded: degradedNames(b.plan.Degraded), State: "starting"}
+	info := session.Info{ID: label.ID, PID: os.Getpid(), Workspace: b.plan.Workspace, Profile: label.Profile,
+		Command: b.plan.Command, Degraded: degradedNames(b.plan.Degraded), State: session.Starting, Terminal: b.plan.Terminal}
 	if b.session, err = session.Create(root, info); err != nil {
 		return err
 	}
@@ -86,6 +96,7 @@ func (b *Box) start(ctx context.Context, s Streams, profileName string) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
+	go func() { b.before <- label.Before() }()
 	go b.engine(files)
 	if err := <-b.ready; err != nil {
 		if interrupted(ctx) {
@@ -156,6 +167,7 @@ func (b *Box) prepare(s Streams) (*boxFiles, error) {
 		in.Nodes, err = b.plan.nodes()
 	}
 	if err == nil {
+		in.Held = true
 		err = b.makeGroup(f, in)
 	}
 	if err != nil {
@@ -174,7 +186,7 @@ func (b *Box) prepare(s Streams) (*boxFiles, error) {
 		b.term = newTerminal(s, b.plan.Allow)
 		f.console, f.consoleChild, err = socketpair()
 	} else {
-		b.pipes, err = makePipes(s)
+		b.pipes, err = makePipes(s, b.plan.Allow)
 	}
 	if err == nil && b.pipes != nil && b.ids != nil {
 		err = b.pipes.give(f.ids.mounts.HostUID, f.ids.mounts.HostGID)
@@ -268,7 +280,7 @@ func (b *Box) launch(f *boxFiles) error {
 	} else {
 		b.process.ConsoleSocket = f.consoleChild
 	}
-	if err := b.container.Run(b.process); err != nil {
+	if err := withSystemPath(func() error { return b.container.Run(b.process) }); err != nil {
 		return err
 	}
 	b.ran = true
@@ -283,7 +295,7 @@ func (b *Box) agentRuns(ctx context.Context, s Streams) error {
 	stop := context.AfterFunc(ctx, func() { b.control.Close() })
 	m, err := b.control.Receive()
 	if err == nil && m.Kind == boxinit.Forked {
-		if err := b.attach(); err != nil {
+		if err := b.release(); err != nil {
 			return err
 		}
 		m, err = b.control.Receive()

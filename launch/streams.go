@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+	"golang.org/x/term"
 )
 
 // Streams are the caller's standard files. The box never gets them: it gets pipes, so that no descriptor of the host
@@ -20,19 +21,22 @@ type Streams struct {
 type piped struct {
 	stdin, stdout, stderr *os.File // the box's ends
 	feed                  *os.File // our end of stdin
+	allow                 []string
 	copies                []*copyJob
 	done                  sync.WaitGroup
 }
 
 type copyJob struct {
 	from, to *os.File
-	lost     error // why not all could be passed on
+	screen   *Viewer // of to when that is a terminal: what the agent writes is filtered there as on a terminal of its own
+	lost     error   // why not all could be passed on
 }
 
 // makePipes prepares the three streams. When the caller's output and error are one file, so are the agent's:
-// otherwise two pipes would change the order of what it writes.
-func makePipes(s Streams) (*piped, error) {
-	p := &piped{}
+// otherwise two pipes would change the order of what it writes. allow are the classes of control sequences that may
+// reach a terminal.
+func makePipes(s Streams, allow []string) (*piped, error) {
+	p := &piped{allow: allow}
 	if err := p.make(s); err != nil {
 		p.closeBox()
 		p.abort()
@@ -66,7 +70,11 @@ func (p *piped) output(to *os.File) (*os.File, error) {
 	if err != nil {
 		return nil, err
 	}
-	p.copies = append(p.copies, &copyJob{from: r, to: to})
+	c := &copyJob{from: r, to: to}
+	if to != nil && term.IsTerminal(int(to.Fd())) {
+		c.screen = NewViewer(nil, to, p.allow)
+	}
+	p.copies = append(p.copies, c)
 	return w, nil
 }
 
@@ -106,9 +114,14 @@ func (p *piped) run(s Streams) {
 // SIGPIPE as it would without a box.
 func (c *copyJob) run() {
 	if c.to != nil {
-		_, err := io.Copy(c.to, c.from)
+		var to io.Writer = c.to
+		if c.screen != nil {
+			to = c.screen
+			defer c.screen.Close()
+		}
+		_, err := io.Copy(to, c.from)
 		if errors.Is(err, os.ErrDeadlineExceeded) {
-			err = c.rest()
+			err = c.rest(to)
 		}
 		if err != nil && !closedPipe(err) {
 			c.lost = err
@@ -118,7 +131,7 @@ func (c *copyJob) run() {
 }
 
 // rest passes on what is in the pipe, and waits for no more.
-func (c *copyJob) rest() error {
+func (c *copyJob) rest(to io.Writer) error {
 	if err := c.from.SetReadDeadline(time.Time{}); err != nil {
 		return err
 	}
@@ -140,7 +153,7 @@ func (c *copyJob) rest() error {
 		if err != nil || rerr != nil || n <= 0 {
 			return err
 		}
-		if _, err := c.to.Write(buf[:n]); err != nil {
+		if _, err := to.Write(buf[:n]); err != nil {
 			return err
 		}
 	}

@@ -4,8 +4,10 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 
 	"golang.org/x/sys/unix"
 
@@ -41,30 +43,34 @@ func sweep(root, id string) error {
 	if err != nil {
 		return err
 	}
-	endLeftover(filepath.Join(s.Dir(), stateDir))
-	return errors.Join(cgroup.Remove(s.Info().Cgroups), s.Close())
+	engines := endLeftover(filepath.Join(s.Dir(), stateDir))
+	return errors.Join(cgroup.Remove(s.Info().Cgroups), cgroup.Remove(engines), s.Close())
 }
 
 // engineState is what libcontainer's state.json says about a box's first process.
 type engineState struct {
-	PID   int    `json:"init_process_pid"`
-	Start uint64 `json:"init_process_start"`
+	PID    int               `json:"init_process_pid"`
+	Start  uint64            `json:"init_process_start"`
+	Groups map[string]string `json:"cgroup_paths"`
 }
 
 // endLeftover kills a box whose supervisor died between libcontainer's set-up and PID 1's first instruction. The
 // start time keeps a reused pid safe. libcontainer itself is not asked: it would look at the host's cgroups and
-// remember them for the start that follows (see privateMounts).
-func endLeftover(state string) {
+// remember them for the start that follows (see privateMounts). It returns the control groups that libcontainer may
+// have made.
+func endLeftover(state string) []string {
 	e, err := readState(state)
 	if err != nil {
-		return
+		return nil
 	}
+	groups := slices.Compact(slices.Sorted(maps.Values(e.Groups)))
 	pidfd, err := session.OpenProcess(e.PID, e.Start)
 	if err != nil {
-		return
+		return groups
 	}
 	defer pidfd.Close()
 	_ = unix.PidfdSendSignal(int(pidfd.Fd()), unix.SIGKILL, nil, 0)
+	return groups
 }
 
 func readState(dir string) (engineState, error) {

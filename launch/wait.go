@@ -24,6 +24,15 @@ type Result struct {
 // ID is the session's.
 func (b *Box) ID() string { return b.session.ID() }
 
+// PID is the box's PID 1 on the host, or 0.
+func (b *Box) PID() int {
+	pid, err := b.process.Pid()
+	if err != nil {
+		return 0
+	}
+	return pid
+}
+
 // Session is the box's place on disk.
 func (b *Box) Session() *session.Session { return b.session }
 

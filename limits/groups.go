@@ -11,11 +11,13 @@ import (
 type Groups struct {
 	Version int               `json:"version"`           // 1 or 2; 0: none
 	Parents map[string]string `json:"parents,omitempty"` // controller → the group's directory
-	Scope   bool              `json:"scope,omitempty"`   // version 2: systemd makes the group when it is asked
+	Scope   bool              `json:"scope,omitempty"`   // version 2: below a unit that systemd makes when it is asked
+	Aside   bool              `json:"aside,omitempty"`   // version 2: in the caller's own group, which it leaves for one below
 	Why     string            `json:"why,omitempty"`     // why there is none, or which controller is missing
 }
 
-func (g Groups) has(controller string) bool { return g.Parents[controller] != "" }
+// Has reports whether there is a group for a controller.
+func (g Groups) Has(controller string) bool { return g.Parents[controller] != "" }
 
 func (g Groups) why(limit string) string {
 	if g.Why != "" {
@@ -28,6 +30,7 @@ func (g Groups) why(limit string) string {
 type Group struct {
 	Version int    `json:"version"`
 	Scope   bool   `json:"scope,omitempty"`
+	Aside   bool   `json:"aside,omitempty"`
 	Parts   []Part `json:"parts"`
 }
 
@@ -107,7 +110,7 @@ func (g *Group) finish(h Groups) {
 		return
 	}
 	for _, c := range []string{"cpuacct", "freezer"} {
-		if h.has(c) {
+		if h.Has(c) {
 			g.part(h, c)
 		}
 	}

@@ -92,7 +92,7 @@ func Decide(l profile.Limits, h Host) (Plan, error) {
 	// No core file: it would hold what the agent read. A kernel.core_pattern that names a program is not held by this
 	// limit (core(5)); doctor says when the host has one.
 	p := Plan{Held: []Held{}, Rlimits: []Rlimit{{unix.RLIMIT_CORE, 0}}, Timeout: time.Duration(l.Timeout), Grace: time.Duration(l.Grace)}
-	group := &Group{Version: h.Groups.Version, Scope: h.Groups.Scope}
+	group := &Group{Version: h.Groups.Version, Scope: h.Groups.Scope, Aside: h.Groups.Aside}
 	var unheld *UnheldError
 	watched := func(name, value, by string) {
 		p.hold(name, value, Watched, by)
@@ -101,7 +101,7 @@ func Decide(l profile.Limits, h Host) (Plan, error) {
 		}
 	}
 	if l.Memory > 0 {
-		if h.Groups.has("memory") {
+		if h.Groups.Has("memory") {
 			group.memory(h.Groups, uint64(l.Memory))
 			p.Bytes = uint64(l.Memory)
 			p.hold(Memory, l.Memory.String(), Enforced, group.name())
@@ -111,7 +111,7 @@ func Decide(l profile.Limits, h Host) (Plan, error) {
 		}
 	}
 	if l.CPUs > 0 {
-		if h.Groups.has("cpu") {
+		if h.Groups.Has("cpu") {
 			group.cpus(h.Groups, l.CPUs)
 			p.hold(CPUs, cpusText(l.CPUs), Enforced, group.name())
 		} else {
@@ -144,7 +144,7 @@ func (p *Plan) pids(l profile.Limits, h Groups, group *Group) {
 		return
 	}
 	value := strconv.FormatInt(l.Pids, 10)
-	if len(group.Parts) > 0 && h.has("pids") {
+	if len(group.Parts) > 0 && h.Has("pids") {
 		group.pids(h, uint64(l.Pids))
 		p.hold(Pids, value, Enforced, group.name())
 		return

@@ -13,7 +13,7 @@ import (
 type Patterns struct{ list []pattern }
 
 type pattern struct {
-	parts  []string // the components; "**" is one
+	parts  []string // the components, in the words of path.Match; "**" is one
 	negate bool
 	dir    bool // only directories
 	key    string
@@ -37,9 +37,11 @@ func (p *Patterns) Add(key, line string) {
 	line, one.negate = cut(line, "!", strings.CutPrefix)
 	line, one.dir = cut(line, "/", strings.CutSuffix)
 	anchored := strings.Contains(line, "/")
-	one.parts = strings.Split(strings.TrimPrefix(line, "/"), "/")
 	if !anchored {
-		one.parts = append([]string{"**"}, one.parts...)
+		one.parts = []string{"**"}
+	}
+	for part := range strings.SplitSeq(strings.TrimPrefix(line, "/"), "/") {
+		one.parts = append(one.parts, component(part))
 	}
 	p.list = append(p.list, one)
 }
@@ -65,32 +67,60 @@ func (p Patterns) Match(name string, dir bool) (key string, ok bool) {
 	return "", false
 }
 
+// Leads gives the key of a pattern that needs this path to be a directory on the way to what it names, or "".
+func (p Patterns) Leads(name string) string {
+	depth := strings.Count(name, "/") + 1
+	for _, one := range p.list {
+		if one.negate || len(one.parts) <= depth || one.parts[0] == "**" {
+			continue
+		}
+		if leads(one.parts, name) {
+			return one.key
+		}
+	}
+	return ""
+}
+
+// leads reports whether the first components of a pattern are those of a name. What "**" stands for leads nowhere.
+func leads(pattern []string, name string) bool {
+	for i := 0; name != ""; i++ {
+		var first string
+		first, name, _ = strings.Cut(name, "/")
+		if pattern[i] == "**" || !matchPart(pattern[i], first) {
+			return false
+		}
+	}
+	return true
+}
+
 // mayEnd decides most names of a large workspace by their last component alone.
 func (one pattern) mayEnd(base string) bool {
 	last := one.parts[len(one.parts)-1]
 	return last == "**" || matchPart(last, base)
 }
 
+// matchParts lets each "**" take as few components as it can; only the last one it came to ever has to take more. So
+// a pattern of a project costs no more than the depth of a path, squared.
 func matchParts(pattern, parts []string) bool {
-	for len(pattern) > 0 {
-		if pattern[0] == "**" {
-			rest := pattern[1:]
-			if len(rest) == 0 {
-				return len(parts) > 0
+	var behind, from []string // what follows the last "**", and where that was tried
+	for len(parts) > 0 {
+		switch {
+		case len(pattern) > 0 && pattern[0] == "**":
+			if len(pattern) == 1 {
+				return true
 			}
-			for i := range parts {
-				if matchParts(rest, parts[i:]) {
-					return true
-				}
-			}
+			behind, from = pattern[1:], parts
+			pattern = behind
+		case len(pattern) > 0 && matchPart(pattern[0], parts[0]):
+			pattern, parts = pattern[1:], parts[1:]
+		case behind != nil:
+			from = from[1:]
+			pattern, parts = behind, from
+		default:
 			return false
 		}
-		if len(parts) == 0 || !matchPart(pattern[0], parts[0]) {
-			return false
-		}
-		pattern, parts = pattern[1:], parts[1:]
 	}
-	return len(parts) == 0
+	return len(pattern) == 0
 }
 
 // matchPart matches one component. A pattern that path.Match cannot read matches nothing; profile refuses it before.
@@ -98,6 +128,6 @@ func matchPart(pattern, name string) bool {
 	if !strings.ContainsAny(pattern, `*?[\`) {
 		return pattern == name
 	}
-	ok, err := path.Match(strings.ReplaceAll(pattern, "[!", "[^"), name)
+	ok, err := path.Match(pattern, name)
 	return err == nil && ok
 }

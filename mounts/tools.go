@@ -1,6 +1,7 @@
 package mounts
 
 import (
+	"maps"
 	"path"
 	"slices"
 	"strings"
@@ -66,7 +67,7 @@ func (b *builder) tools() {
 				b.tree(tree, tree)
 			}
 		}
-		for _, target := range t.Links {
+		for _, target := range slices.Sorted(maps.Values(t.Links)) { // a tree before those in it
 			if !b.private(target) {
 				b.tree(TreeOf(target, func(d string) bool { return b.host.Prefixes[d] }), target)
 			}
@@ -142,10 +143,11 @@ func (b *builder) private(p string) bool {
 	return false
 }
 
-// visible reports whether a host path is already shown at its own place.
+// visible reports whether there is something at a path of the host already: the same, or what a directory that serves
+// as the root has there.
 func (b *builder) visible(p string) bool {
 	for _, m := range b.out.Mounts {
-		if m.Type == "bind" && m.Source == m.Target && Below(p, m.Target) {
+		if m.Type == "bind" && (m.Source == m.Target || m.Why == "rootfs.source") && Below(p, m.Target) {
 			return true
 		}
 	}

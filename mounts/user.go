@@ -80,17 +80,22 @@ func options(given []string, tmpfs bool) []string {
 	return out
 }
 
-// hide covers what rootfs.mask names below anything that is shown, at every place where it is.
+// hide covers what rootfs.mask names below anything that is shown, at every place where it is. A symbolic link can
+// lead into what is masked; then nothing of it is shown. The workspace is the person's own choice.
 func (b *builder) hide() {
 	for _, h := range b.host.Hidden {
 		for p, n := range b.nodes {
-			if n.Source == h.Path {
+			if n.Source != "" && Below(n.Source, h.Path) {
 				delete(b.nodes, p)
 			}
 		}
 		for _, m := range b.out.Mounts {
-			if m.Type == "bind" && path.IsAbs(m.Source) && Below(h.Path, m.Source) {
+			switch {
+			case m.Type != "bind" || !path.IsAbs(m.Source):
+			case Below(h.Path, m.Source):
 				b.cover(path.Join(m.Target, h.Path[len(m.Source):]), h.Key)
+			case Below(m.Source, h.Path) && m.Why != "workspace.path":
+				b.cover(m.Target, h.Key)
 			}
 		}
 	}

@@ -119,7 +119,8 @@ func (c *checker) words() {
 func (c *checker) word(path, value string) {
 	k, ok := schemaPath(path)
 	if ok && !slices.Contains(k.Enum, value) {
-		c.add(path, fmt.Sprintf("there is no %q", value), "it takes "+strings.Join(k.Enum, ", "))
+		words := slices.DeleteFunc(slices.Clone(k.Enum), func(w string) bool { return slices.Contains(k.NotBuilt, w) })
+		c.add(path, fmt.Sprintf("there is no %q", value), "it takes "+strings.Join(words, ", "))
 	}
 }
 

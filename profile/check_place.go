@@ -14,6 +14,9 @@ func CheckAt(e *Effective, workspace, home string) Findings {
 	if within(home, workspace) {
 		c.add("workspace.path", fmt.Sprintf("%q holds your whole home", workspace), "name the project's directory")
 	}
+	if within(p.expand(c.p.Audit.Dir), workspace) {
+		c.add("audit.dir", fmt.Sprintf("%q lies in the workspace, where the agent could write", c.p.Audit.Dir), "name a directory outside")
+	}
 	for i, path := range c.p.Rootfs.Expose {
 		if within(home, p.expand(path)) {
 			c.add(index("rootfs.expose", i), fmt.Sprintf("%q holds your whole home", path), `name what the agent needs of it ("~/.nvm")`)
@@ -21,12 +24,17 @@ func CheckAt(e *Effective, workspace, home string) Findings {
 	}
 	for i, m := range c.p.Mounts {
 		at := index("mount", i)
+		if m.Type == "tmpfs" && m.Target != p.workspace && within(p.workspace, m.Target) {
+			continue // it is empty, and what it lies above is mounted after it
+		}
 		if m.Type == "bind" {
 			c.place(at+".source", p.source(p.expand(m.Source)))
 			c.place(at+".source", p.masked(p.expand(m.Source), c.p.Rootfs.Mask))
 		}
 		c.place(at+".target", p.target(m.Target, c.p.Workspace.Mask))
-		c.place(at+".target", p.masked(m.Target, c.p.Rootfs.Mask))
+		if m.Type != "tmpfs" || !within(p.home, m.Target) {
+			c.place(at+".target", p.masked(m.Target, c.p.Rootfs.Mask))
+		}
 	}
 	return c.inOrder()
 }

@@ -153,6 +153,7 @@ func TestCheckAtKnowsWhereItIs(t *testing.T) {
 		"a mount elsewhere in the workspace":          {mount("/opt/x", "/src/p/vendor"), ""},
 		"a mount beside it":                           {mount("/opt/x", "/src/project"), ""},
 		"the home exposed":                            {`rootfs.expose = ["/data/me"]`, "holds your whole home"},
+		"a log that the agent could write":            {`audit.dir = "/src/p/logs"`, "lies in the workspace"},
 		"a directory of the home":                     {`rootfs.expose = ["/data/me/go"]`, ""},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -166,6 +167,12 @@ func TestCheckAtKnowsWhereItIs(t *testing.T) {
 	}
 	strict, _ := Preset("strict")
 	e, _ := Merge([]Layer{strict}, nil)
+	if fs := CheckAt(e, "/tmp/p", "/tmp/me"); len(fs) > 0 {
+		t.Errorf("a project below the preset's own /tmp: %v", fs)
+	}
+	if fs := CheckAt(e, "/tmp", "/data/me"); !strings.Contains(fs.Error(), "would lie over the workspace") {
+		t.Errorf("/tmp as the project: %v", fs)
+	}
 	if fs := CheckAt(e, "/data", "/data/me"); !strings.Contains(fs.Error(), "workspace.path") {
 		t.Errorf("a workspace above the home: %v", fs)
 	}

@@ -136,6 +136,7 @@ type Permissions struct {
 type Audit struct {
 	Dir       string   `toml:"dir" json:"dir"`
 	OnFailure string   `toml:"on_failure" json:"on_failure"`
+	Key       string   `toml:"key" json:"key"`
 	Retain    Duration `toml:"retain" json:"retain"`
 	Archive   string   `toml:"archive" json:"archive"`
 }

@@ -70,6 +70,7 @@ allow = ["Read", "Write"]
 ask = ["Bash"]
 deny = ["WebFetch"]
 [audit]
+key = "/key"
 dir = "/log"
 on_failure = "continue"
 retain = "90d"
@@ -157,6 +158,7 @@ var moves = map[string]struct{ tight, wide string }{
 	"permissions.deny":  {`permissions.deny = ["Edit"]`, ``},
 
 	"audit.dir":        {`audit.dir = "/log"`, `audit.dir = "/dev/null"`},
+	"audit.key":        {`audit.key = "/key"`, `audit.key = ""`},
 	"audit.on_failure": {`audit.on_failure = "stop"`, `audit.on_failure = "ignore"`},
 	"audit.retain":     {`audit.retain = "90d"`, `audit.retain = "1d"`},
 	"audit.archive":    {`audit.archive = "/old"`, `audit.archive = ""`},

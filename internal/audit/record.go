@@ -64,7 +64,12 @@ type Record struct {
 	Data    json.RawMessage `json:"data"`
 	Prev    string          `json:"prev"`
 	Hash    string          `json:"hash"`
+
+	line string
 }
+
+// Line is the record as it stands in the log, without its newline: printable ASCII.
+func (r Record) Line() string { return r.line }
 
 // ParseRecord reads a line, without its newline, and checks it by itself: the exact form, and the hash over its bytes.
 // Whether it follows the record before is for the caller.
@@ -87,6 +92,12 @@ func ParseRecord(line []byte) (Record, error) {
 	if !bytes.Equal(want, line) {
 		return r, errors.New("its bytes are not those that its hash was made of")
 	}
+	for _, c := range line {
+		if c < ' ' || c > '~' {
+			return r, errors.New("it has bytes that no record has")
+		}
+	}
+	r.line = string(line)
 	return r, nil
 }
 

@@ -55,7 +55,7 @@ enum flag {
 	FLAG_INNER_ROOT = 2,  /* and that one maps its root to the box's id 1 */
 	FLAG_TERMINAL = 4,
 	FLAG_DIE_WITH_PARENT = 8,
-	FLAG_ATTACH = 16,     /* the supervisor puts the agent into its control group before it may start */
+	FLAG_HELD = 16,     /* the agent waits until the supervisor lets it start */
 };
 
 /* What goes over the control socket, one datagram each way. */
@@ -71,7 +71,7 @@ struct message {
 };
 
 struct command {
-	uint32_t signal; /* 0: the agent is in its control group and may start */
+	uint32_t signal; /* 0: the agent may start */
 	uint32_t to;
 };
 

@@ -22,7 +22,7 @@ const (
 	Stopped                   // by the signal Value
 	Continued                 // by SIGCONT
 	Exited                    // Value is its wait status; the box is over
-	Forked                    // the agent to be waits for Attached; Value is its pid inside
+	Forked                    // the agent to be waits for Release; Value is its pid inside
 )
 
 // A Message is one datagram from the box's side.
@@ -91,8 +91,8 @@ const (
 // Signal asks PID 1 to send a signal.
 func (c *Control) Signal(s unix.Signal, to Target) error { return c.send(uint32(s), uint32(to)) }
 
-// Attached says that the agent is in its control group and may start.
-func (c *Control) Attached() error { return c.send(0, 0) }
+// Release lets the agent start, which Instructions.Held holds back.
+func (c *Control) Release() error { return c.send(0, 0) }
 
 func (c *Control) send(words ...uint32) error {
 	var b []byte

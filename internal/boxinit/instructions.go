@@ -38,7 +38,7 @@ const (
 	flagInnerRoot
 	flagTerminal
 	flagDieWithParent
-	flagAttach
+	flagHeld
 )
 
 // Instructions say how a process of the box's root becomes the agent.
@@ -52,7 +52,7 @@ type Instructions struct {
 	Nested             bool   // give the agent a user namespace of its own
 	InnerRoot          bool   // and map its root to the box's id 1
 	Terminal           bool   // standard input is the controlling terminal
-	Attach             bool   // wait until the supervisor has put the agent into its control group
+	Held               bool   // the agent waits for Control.Release
 	DieWithParent      bool   // PR_SET_PDEATHSIG: an exec ends with its caller
 	Umask              uint32
 
@@ -232,7 +232,7 @@ func words64(values ...uint64) []byte {
 func (in *Instructions) flags() uint32 {
 	var flags uint32
 	for bit, on := range map[uint32]bool{
-		flagNested: in.Nested, flagInnerRoot: in.InnerRoot, flagTerminal: in.Terminal, flagDieWithParent: in.DieWithParent, flagAttach: in.Attach,
+		flagNested: in.Nested, flagInnerRoot: in.InnerRoot, flagTerminal: in.Terminal, flagDieWithParent: in.DieWithParent, flagHeld: in.Held,
 	} {
 		if on {
 			flags |= bit

@@ -53,7 +53,7 @@ func TestBothHalvesCountAlike(t *testing.T) {
 		"TAG_ARG": tagArg, "TAG_ENV": tagEnv, "TAG_CWD": tagDir, "TAG_IDS": tagIDs, "TAG_LANDLOCK": tagLandlock, "TAG_LANDLOCK_RULE": tagLandlockRule,
 		"TAG_AGENT_FILTER": tagAgentFilter, "TAG_INIT_FILTER": tagInitFilter, "TAG_NODE": tagNode, "TAG_DIR": tagMkdir, "TAG_MOUNT": tagMount,
 		"TAG_GROUP": tagGroup, "TAG_RLIMIT": tagRlimit, "TAG_AFFINITY": tagAffinity, "TAG_END": tagEnd,
-		"FLAG_NESTED": flagNested, "FLAG_INNER_ROOT": flagInnerRoot, "FLAG_TERMINAL": flagTerminal, "FLAG_DIE_WITH_PARENT": flagDieWithParent, "FLAG_ATTACH": flagAttach,
+		"FLAG_NESTED": flagNested, "FLAG_INNER_ROOT": flagInnerRoot, "FLAG_TERMINAL": flagTerminal, "FLAG_DIE_WITH_PARENT": flagDieWithParent, "FLAG_HELD": flagHeld,
 		"EVENT_FAILED": int(Failed), "EVENT_RUNNING": int(Running), "EVENT_STOPPED": int(Stopped), "EVENT_CONTINUED": int(Continued),
 		"EVENT_EXITED": int(Exited), "EVENT_FORKED": int(Forked), "TO_AGENT": int(ToAgent), "TO_GROUP": int(ToGroup), "TO_ALL": int(ToAll),
 		"MOUNT_HOST": int(MountHost), "MOUNT_BOX": int(MountBox), "MOUNT_TMPFS": int(MountTmpfs), "MOUNT_COVER": int(MountCover), "MOUNT_FD": int(MountFD),

@@ -96,13 +96,13 @@ static struct agent fork_agent(struct report *r, const struct instructions *in)
 	close(pair[1]);
 	for (size_t i = 0; i < in->groups.len; i++)
 		close(*(const uint32_t *)in->groups.items[i]);
-	if (in->ids->flags & FLAG_ATTACH)
+	if (in->ids->flags & FLAG_HELD)
 		send_message(FD_CONTROL, EVENT_FORKED, 0, child, NULL);
 	return (struct agent){ child, pair[0] };
 }
 
-/* Waits for the supervisor's word that the limits hold. */
-static void await_attached(struct report *r)
+/* Waits for the supervisor's word: the limits hold, the start is on the record. */
+static void await_release(struct report *r)
 {
 	struct command c;
 	ssize_t n;
@@ -223,8 +223,8 @@ void pid1(struct report *r, const struct instructions *in)
 	box_root(r, in);
 	box_mounts(r, in);
 	box_directories(r, in);
-	if (in->ids->flags & FLAG_ATTACH)
-		await_attached(r);
+	if (in->ids->flags & FLAG_HELD)
+		await_release(r);
 	release(r, started);
 	shed(r, in);
 	send_message(FD_CONTROL, EVENT_RUNNING, 0, agent, NULL);
@@ -264,9 +264,9 @@ __attribute__((constructor(101))) static void boxinit(int argc, char **argv)
 		if (fcntl(FD_CONTROL, F_SETFD, FD_CLOEXEC) < 0)
 			die(&r, errno);
 		join_groups(&r, &in);
-		if (in.ids->flags & FLAG_ATTACH) {
+		if (in.ids->flags & FLAG_HELD) {
 			send_message(FD_CONTROL, EVENT_FORKED, 0, getpid(), NULL);
-			await_attached(&r);
+			await_release(&r);
 		}
 		become_agent(&r, &in);
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"slices"
+	"strings"
 
 	cli "github.com/urfave/cli/v2"
 
@@ -36,9 +37,18 @@ func newCheck(c *caller) *cli.Command {
 				}
 				o.profile = file
 			}
-			return check(ctx.Context, o, c)
+			return unnamed(check(ctx.Context, o, c), ctx.Args().First())
 		},
 	}
+}
+
+// unnamed takes the option away that FILE stands for.
+func unnamed(err error, file string) error {
+	var usage *usageError
+	if file == "" || !errors.As(err, &usage) {
+		return err
+	}
+	return &usageError{msg: strings.TrimPrefix(usage.msg, "--profile "), hint: usage.hint}
 }
 
 // A checked profile is the answer of `check --json`.

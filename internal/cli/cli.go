@@ -47,13 +47,18 @@ func newApp(c *caller) *cli.App {
 		ExitErrHandler:            func(*cli.Context, error) {}, // or the library exits by itself
 		Commands: []*cli.Command{
 			newRun(c), newExplain(c), newCheck(c), newTrust(c), newPs(c), newExec(c), newKill(c),
+			newLog(c), newAttach(c), newLogs(c), newFreeze(c), newResume(c), newSupervise(c),
 			newDoctor(c), newVersion(c),
 		},
 	}
 	app.Commands = append(app.Commands, newCompletion(c, app))
 	app.Action = func(ctx *cli.Context) error { return noCommand(ctx, app) }
 	app.OnUsageError = badFlag("agentbox", app.Flags)
+	all := app.Commands
 	for _, cmd := range app.Commands {
+		all = append(all, cmd.Subcommands...)
+	}
+	for _, cmd := range all {
 		cmd.Flags = append(cmd.Flags, colorFlag())
 		for _, f := range cmd.Flags {
 			if b, ok := f.(*cli.BoolFlag); ok {
@@ -74,7 +79,7 @@ func noCommand(ctx *cli.Context, app *cli.App) error {
 		return cli.ShowAppHelp(ctx)
 	}
 	var names []string
-	for _, cmd := range app.Commands {
+	for _, cmd := range app.VisibleCommands() {
 		names = append(names, cmd.Name)
 	}
 	hint := `"agentbox help" lists the commands`

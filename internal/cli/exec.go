@@ -2,6 +2,7 @@ package cli
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -96,9 +97,12 @@ func idAndCommand(args, line []string) (id string, command []string, err error) 
 func execute(ctx context.Context, o execOptions, c *caller) error {
 	ctx, signals := newCourier(ctx, o.terminal)
 	defer signals.stop()
-	root, info, err := findSession(o.id)
+	root, info, err := c.findSession(o.id)
 	if err != nil {
 		return err
+	}
+	if info.State == session.Frozen {
+		return &plainError{err: fmt.Errorf("session %s is frozen", info.ID), hint: fmt.Sprintf(`"agentbox resume %s" lets it go on`, info.ID)}
 	}
 	dir := filepath.Join(root, info.ID)
 	plan, err := launch.LoadPlan(dir)
@@ -110,12 +114,42 @@ func execute(ctx context.Context, o execOptions, c *caller) error {
 		plan.Dir = o.dir
 	}
 	plan.Env = execEnv(plan, o)
+	if err := noteExec(root, info.ID, o.command); err != nil {
+		return err
+	}
 	joined, err := launch.Join(ctx, dir, plan, launch.Streams{In: c.in, Out: c.out, Err: c.err})
 	if err != nil {
 		return startFailure(ctx, err, plan)
 	}
 	signals.deliverTo(joined)
-	return exitStatus(joined.Wait().ExitCode)
+	end := joined.Wait()
+	c.complain(end.Lost)
+	return exitStatus(codeOf(end))
+}
+
+// longestNoted bounds what a request says of a command line; the log marks where it is cut.
+const longestNoted = 16 << 10
+
+// noteExec puts the command into the session's log before it joins.
+func noteExec(root, id string, command []string) error {
+	var argv []string
+	left := longestNoted
+	for _, arg := range command {
+		if len(arg) > left {
+			argv = append(argv, strings.ToValidUTF8(arg[:left], "?")+" [cut by agentbox]")
+			break
+		}
+		argv = append(argv, strings.ToValidUTF8(arg, "?"))
+		left -= len(arg)
+	}
+	reply, err := session.Call(root, id, session.Request{Op: session.OpExec, Argv: argv}, settling)
+	if err == nil && !reply.OK {
+		err = errors.New(reply.Error)
+	}
+	if err != nil {
+		return fmt.Errorf("session %s: the command could not be put on record: %w", id, err)
+	}
+	return nil
 }
 
 // execEnv is the agent's environment with what the options change, and the kind of this terminal.

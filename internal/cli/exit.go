@@ -30,7 +30,7 @@ var exitTable = []struct {
 	code    int
 	meaning string
 }{
-	{exitFailure, "a command other than run and exec could not do what it was asked"},
+	{exitFailure, "a command other than run and exec could not do what it was asked, or output of the agent was lost"},
 	{exitUsage, "the command line is wrong"},
 	{exitProfile, "the profile is wrong"},
 	{exitHost, "this host lacks a feature that the box needs"},
@@ -43,9 +43,9 @@ var exitTable = []struct {
 
 func exitText() string {
 	var b strings.Builder
-	b.WriteString("run and exec end with the exit code of the agent. agentbox's own are:\n")
+	b.WriteString("run, exec and attach end with the exit code of the agent. agentbox's own are:\n")
 	for _, e := range exitTable {
-		fmt.Fprintf(&b, "%d  %s\n", e.code, e.meaning)
+		fmt.Fprintf(&b, "%-4d %s\n", e.code, e.meaning)
 	}
 	return b.String() + `"run --result FILE" tells the two apart.`
 }

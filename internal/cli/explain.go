@@ -119,7 +119,7 @@ func (c *caller) explainProfile(e *profile.Effective) error {
 	for _, v := range values {
 		from, ok := e.Origins[v.path]
 		if !ok {
-			continue // a value that nothing sets, of a key that this version does not have
+			continue // a value that nothing sets
 		}
 		if v.section != section {
 			flush()
@@ -141,7 +141,7 @@ func place(o profile.Origin) string {
 // A flatValue is one value of the profile by its key path.
 type flatValue struct{ path, section, name, text string }
 
-// flatten lists the profile's values in the order of the schema.
+// flatten lists the profile's values in the order of the schema. Keys that this version refuses have none to speak of.
 func flatten(p profile.Profile) ([]flatValue, error) {
 	data, err := json.Marshal(p)
 	if err != nil {
@@ -157,8 +157,7 @@ func flatten(p profile.Profile) ([]flatValue, error) {
 	for _, k := range profile.Schema() {
 		parent, name, _ := cutLast(k.Path)
 		switch {
-		case strings.HasSuffix(parent, "[]"):
-			continue // with its row
+		case !k.Built, strings.HasSuffix(parent, "[]"): // the latter come with their row
 		case k.Type == profile.TypeRows:
 			out = append(out, flattenRows(k, descend(tree, k.Path))...)
 		default:

@@ -36,8 +36,8 @@ type profileFlag struct {
 // profileFlags is the table of these options: the command line can say nothing that a profile could not.
 var profileFlags = []profileFlag{
 	{name: "workspace", section: "workspace", key: "path", usage: "the project, a directory `DIR` (default: the current one)", convert: fullPath},
-	{name: "mode", section: "workspace", key: "mode", usage: "what the agent may do in the workspace: ro or rw"},
-	{name: "network", section: "network", key: "mode", usage: "what may leave the box: none"},
+	{name: "mode", section: "workspace", key: "mode", usage: "what the agent may do in the workspace: `ro|rw`"},
+	{name: "network", section: "network", key: "mode", usage: "what may leave the box: `none`"},
 	{name: "mask", section: "workspace", key: "mask", usage: "`PATTERN` of files that the agent must not read", list: true},
 	{name: "protect", section: "workspace", key: "protect", usage: "`PATTERN` of files that the agent must not write", list: true},
 	{name: "expose", section: "rootfs", key: "expose", usage: "show `PATH` of the host, read-only", list: true, convert: homePath},
@@ -94,16 +94,24 @@ func profileOptionsFrom(ctx *cli.Context) (profileOptions, error) {
 	return o, err
 }
 
-// value returns an option's value; an empty one is most often a variable of a script that was never set.
+// value returns an option's value.
 func value(ctx *cli.Context, name string) (string, error) {
 	s := ctx.String(name)
-	switch {
-	case ctx.IsSet(name) && s == "":
-		return "", &usageError{msg: dashes(name) + " is empty", hint: "give it a value or leave it out"}
-	case !utf8.ValidString(s):
-		return "", &usageError{msg: dashes(name) + " is not valid UTF-8"}
+	if ctx.IsSet(name) {
+		return s, usable(name, s)
 	}
 	return s, nil
+}
+
+// usable refuses what no option takes; an empty value is most often a variable of a script that was never set.
+func usable(name, text string) error {
+	switch {
+	case text == "":
+		return &usageError{msg: dashes(name) + " is empty", hint: "give it a value or leave it out"}
+	case !utf8.ValidString(text):
+		return &usageError{msg: dashes(name) + " is not valid UTF-8"}
+	}
+	return nil
 }
 
 func (f profileFlag) layer(ctx *cli.Context) (profile.Layer, error) {
@@ -113,8 +121,8 @@ func (f profileFlag) layer(ctx *cli.Context) (profile.Layer, error) {
 	}
 	var values []any
 	for _, text := range texts {
-		if text == "" || !utf8.ValidString(text) {
-			return profile.Layer{}, &usageError{msg: dashes(f.name) + " is empty or not valid UTF-8", hint: "give it a value or leave it out"}
+		if err := usable(f.name, text); err != nil {
+			return profile.Layer{}, err
 		}
 		var v any = text
 		if f.convert != nil {

@@ -21,6 +21,7 @@ var mayImport = map[string][]string{
 	"mounts":                   {"profile"},
 	"limits":                   {"profile"},
 	"launch":                   {"profile", "mounts", "limits", "internal/seccomp", "internal/boxinit", "internal/vt", "internal/session", "internal/cgroup"},
+	"internal/audit":           {},
 	"internal/cgroup":          {"limits"},
 	"internal/seccomp":         {},
 	"internal/boxinit":         {},
@@ -32,7 +33,7 @@ var mayImport = map[string][]string{
 	"internal/boxtest/vm/wire": {},
 	"internal/bench":           {},
 	"internal/e2e":             {"internal/boxtest", "internal/boxtest/vm"},
-	"internal/cli":             {"profile", "mounts", "limits", "launch", "internal/seccomp", "internal/session", "internal/doctor"},
+	"internal/cli":             {"profile", "mounts", "limits", "launch", "internal/seccomp", "internal/session", "internal/doctor", "internal/audit"},
 }
 
 // engine are the packages of libcontainer that only launch imports; mounts and limits may use its values.

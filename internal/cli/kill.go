@@ -85,7 +85,7 @@ func ends(s unix.Signal) bool {
 }
 
 func kill(ctx context.Context, o killOptions, c *caller) error {
-	root, info, err := findSession(o.id)
+	root, info, err := c.findSession(o.id)
 	if err != nil {
 		return err
 	}
@@ -148,17 +148,4 @@ func gone(pidfd *os.File, most time.Duration) bool {
 			return false
 		}
 	}
-}
-
-// findSession finds a session of this user by the beginning of its ID, or the latest of this project.
-func findSession(prefix string) (root string, info session.Info, err error) {
-	if root, err = session.Root(); err != nil {
-		return root, info, err
-	}
-	dir, err := os.Getwd()
-	if err != nil {
-		return root, info, err
-	}
-	info, err = session.Find(root, prefix, dir)
-	return root, info, err
 }

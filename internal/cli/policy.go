@@ -86,6 +86,9 @@ func decide(o planOptions) (policy, error) {
 	if p.plan, err = launch.NewPlan(p.effective.Profile, p.host, request); err != nil {
 		return p, p.located(err)
 	}
+	if f := p.ownPlaces(l); len(f) > 0 {
+		return p, p.located(f)
+	}
 	if o.dir != "" && p.plan.Dir != o.dir {
 		return p, &usageError{msg: fmt.Sprintf("--dir %s: the box does not show this directory", o.dir),
 			hint: "it shows the workspace, and what rootfs.expose and [[mount]] name"}

@@ -7,9 +7,12 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"agentbox/launch"
 )
 
 // A result is what `run --result FILE` writes, so that an agent's own 64 or 125 is not mistaken for agentbox's.
@@ -22,19 +25,24 @@ type result struct {
 	Layer    string    `json:"layer,omitempty"`
 	Limit    string    `json:"limit,omitempty"`
 	Reached  []string  `json:"reached,omitempty"`
+	Appeared []string  `json:"appeared,omitempty"` // protected names that were absent at the start
 	Error    string    `json:"error,omitempty"`
 	Degraded []string  `json:"degraded"`
 	Command  []string  `json:"command"`
 	Started  time.Time `json:"started"`
 	Ended    time.Time `json:"ended"`
 
+	record        *recorder // nil until there is a log
+	reachedLimits []launch.Reached
+
 	dir  *os.File // of the file; nil when nobody asked for one
 	name string
 }
 
 // newResult makes sure, before anything starts, that the file can be written at the end, and takes an earlier run's
-// away. It holds the directory open: an agent that may write there cannot lead the file elsewhere.
-func newResult(path string, command []string) (*result, error) {
+// away. It holds the directory open, and follows no symbolic link of a workspace to it: an agent that may write there
+// cannot lead the file elsewhere.
+func newResult(path string, command []string, workspaces ...string) (*result, error) {
 	r := &result{Version: 1, Degraded: []string{}, Command: command, Started: time.Now().UTC()}
 	if r.Command == nil {
 		r.Command = []string{}
@@ -45,7 +53,7 @@ func newResult(path string, command []string) (*result, error) {
 	refuse := func(err error) (*result, error) {
 		return nil, &usageError{msg: fmt.Sprintf("--result %s: %v", path, err), hint: "name a file in a directory that you may write"}
 	}
-	dir, err := os.OpenFile(filepath.Dir(path), unix.O_DIRECTORY|unix.O_RDONLY, 0)
+	dir, err := openApart(filepath.Dir(path), workspaces)
 	if err != nil {
 		return refuse(reason(err))
 	}
@@ -59,6 +67,35 @@ func newResult(path string, command []string) (*result, error) {
 		return refuse(reason(err))
 	}
 	return r, nil
+}
+
+// openApart opens a directory unless a symbolic link that lies in a workspace is on the way.
+func openApart(path string, workspaces []string) (*os.File, error) {
+	path, err := filepath.Abs(path)
+	if err != nil {
+		return nil, err
+	}
+	real := "/"
+	for name := range strings.SplitSeq(strings.Trim(path, "/"), "/") {
+		next := filepath.Join(real, name)
+		if info, err := os.Lstat(next); err == nil && info.Mode().Type() == fs.ModeSymlink {
+			for _, w := range workspaces {
+				if w, err = filepath.Abs(w); err != nil || inside(real, resolve(w)) {
+					return nil, fmt.Errorf("%s is a symbolic link, and agentbox follows none in a workspace", next)
+				}
+			}
+		}
+		real = resolve(next)
+	}
+	dir, err := os.OpenFile(path, unix.O_DIRECTORY|unix.O_RDONLY, 0)
+	if err != nil {
+		return nil, err
+	}
+	if opened, err := os.Readlink(fmt.Sprintf("/proc/self/fd/%d", dir.Fd())); err != nil || opened != real {
+		dir.Close()
+		return nil, fmt.Errorf("%s was replaced while it was being opened", path)
+	}
+	return dir, nil
 }
 
 // reason leaves out the path, which the message already has.
@@ -100,19 +137,24 @@ func (r *result) create(data []byte) error {
 	return errors.Join(err, f.Chmod(0o644), f.Close())
 }
 
-// write puts the result in its place in one step, if somebody asked for it.
-func (r *result) write(err error) error {
-	if r.dir == nil {
-		return nil
-	}
-	defer r.dir.Close()
+// encode completes the result of a session that is over; err is what `run` returns.
+func (r *result) encode(err error) ([]byte, error) {
 	r.Ended = time.Now().UTC()
 	r.judge(err)
 	data, err := json.MarshalIndent(r, "", "  ")
 	if err != nil {
-		return fmt.Errorf("--result: %w", err)
+		return nil, fmt.Errorf("the result: %w", err)
 	}
-	if err := r.create(append(visibleJSON(data), '\n')); err != nil {
+	return append(visibleJSON(data), '\n'), nil
+}
+
+// write puts the result in its place in one step, if somebody asked for it.
+func (r *result) write(data []byte) error {
+	if r.dir == nil {
+		return nil
+	}
+	defer r.dir.Close()
+	if err := r.create(data); err != nil {
 		return fmt.Errorf("--result: %w", errors.Join(err, r.remove(r.temporary())))
 	}
 	if err := unix.Renameat(int(r.dir.Fd()), r.temporary(), int(r.dir.Fd()), r.name); err != nil {

@@ -1,14 +1,14 @@
 package cli
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
-	"sync"
-	"time"
 
 	cli "github.com/urfave/cli/v2"
 	"golang.org/x/sys/unix"
@@ -19,13 +19,16 @@ import (
 
 type runOptions struct {
 	planOptions
-	result  string
-	verbose bool
+	result      string
+	verbose     bool
+	interactive bool        // only of a detached session without a terminal, see detachFlags
+	background  *background // nil: the caller waits for the end
 }
 
 func newRun(c *caller) *cli.Command {
 	flags := append(runFlags(), dirFlag())
 	flags = append(flags, terminalFlags()...)
+	flags = append(flags, detachFlags()...)
 	flags = append(flags,
 		&cli.StringFlag{Name: "result", Usage: "write how the session ended to `FILE`, as JSON"},
 		&cli.BoolFlag{Name: "verbose", Aliases: []string{"v"}, Usage: "say what the box is also where there is no terminal"})
@@ -37,6 +40,9 @@ func newRun(c *caller) *cli.Command {
 			o, err := runOptionsFrom(ctx, c)
 			if err != nil {
 				return notStarted(err)
+			}
+			if ctx.Bool("detach") {
+				return detach(ctx, c)
 			}
 			return run(ctx.Context, o, c)
 		},
@@ -52,20 +58,28 @@ func runOptionsFrom(ctx *cli.Context, c *caller) (runOptions, error) {
 	if o.terminal, err = terminalFrom(ctx, c); err != nil {
 		return o, err
 	}
-	o.verbose = ctx.Bool("verbose")
+	o.verbose, o.interactive = ctx.Bool("verbose"), ctx.Bool("interactive")
 	o.result, err = value(ctx, "result")
 	return o, err
 }
 
 // run starts the box, waits for its end and writes the result; its error is the exit code.
 func run(ctx context.Context, o runOptions, c *caller) error {
-	r, err := newResult(o.result, o.command)
+	r, err := newResult(o.result, o.command, ".", cmp.Or(o.workspace, "."))
 	if err != nil {
 		return notStarted(err)
 	}
 	err = notStarted(supervise(ctx, o, c, r))
-	if werr := r.write(err); werr != nil {
+	data, werr := r.encode(err)
+	r.record.end(r, r.reachedLimits)
+	if werr == nil {
+		werr = errors.Join(r.write(data), o.background.finish(data))
+	}
+	if werr != nil {
 		c.voice.failf("%s", werr)
+		if errors.Is(err, exitStatus(0)) {
+			return exitStatus(exitFailure) // what lies in the file's place may be the agent's own
+		}
 	}
 	return err
 }
@@ -89,19 +103,40 @@ func supervise(ctx context.Context, o runOptions, c *caller, r *result) error {
 	if loud {
 		c.voice.findings(p.warnings)
 	}
-	box, err := launch.Start(ctx, p.plan, launch.Streams{In: c.in, Out: c.out, Err: c.err}, p.name)
+	streams := launch.Streams{In: c.in, Out: c.out, Err: c.err}
+	if o.background != nil {
+		if streams, err = o.background.prepare(o, p); err != nil {
+			return err
+		}
+	}
+	r.Session = session.NewID()
+	if r.record, err = c.record(r.Session, p); err != nil {
+		return err
+	}
+	box, err := launch.Start(ctx, p.plan, streams, launch.Label{ID: r.Session, Profile: p.name, Before: r.record.started})
 	if err != nil {
 		return startFailure(ctx, err, p.plan)
 	}
-	r.Session = box.ID()
+	r.record.ready(box)
 	if loud {
-		c.announce(box.ID(), p)
+		c.announce(box.ID(), p, o.background == nil)
 	}
 	signals.deliverTo(box)
-	stop := serve(ctx, box)
+	stop := serve(ctx, box, r.record)
+	unheard := o.background.began(ctx, box, c)
+	if unheard != nil {
+		_ = box.Kill()
+	}
 	end := box.Wait()
 	stop()
+	if unheard != nil {
+		return unheard
+	}
 	c.reached(end)
+	c.complain(end.Lost)
+	r.reachedLimits = end.Reached
+	r.Appeared = p.appeared()
+	c.warnAppeared(r.Appeared)
 	return r.end(end)
 }
 
@@ -112,8 +147,8 @@ func (c *caller) sweep(loud bool) {
 	}
 }
 
-// announce prints the one line about the box. The terminal is in raw mode by then.
-func (c *caller) announce(id string, p policy) {
+// announce prints the one line about the box. The terminal of one in the foreground is in raw mode by then.
+func (c *caller) announce(id string, p policy, foreground bool) {
 	line := []string{"box " + id, "profile " + p.name, fmt.Sprintf("workspace %s (%s)", p.plan.Workspace, p.effective.Profile.Workspace.Mode),
 		"network " + p.effective.Profile.Network.Mode}
 	var degraded []string
@@ -126,7 +161,7 @@ func (c *caller) announce(id string, p policy) {
 	if watched := p.plan.Limits.Watched(); watched != nil {
 		line = append(line, "watched, not enforced: "+strings.Join(watched, ", "))
 	}
-	if p.plan.Terminal {
+	if p.plan.Terminal && foreground {
 		c.voice.newline = "\r\n"
 		defer func() { c.voice.newline = "\n" }()
 	}
@@ -144,9 +179,27 @@ func (c *caller) reached(end launch.Result) {
 	}
 }
 
+// complain says that output of the agent was lost.
+func (c *caller) complain(lost error) {
+	if lost != nil {
+		c.voice.failf("what the command wrote could not all be passed on: %s", lost)
+	}
+}
+
+// codeOf is the agent's exit code; lost output must not look like success.
+func codeOf(end launch.Result) int {
+	if end.Lost != nil && end.ExitCode == 0 {
+		return exitFailure
+	}
+	return end.ExitCode
+}
+
 // end takes over how the agent ended; its error carries the exit code.
 func (r *result) end(end launch.Result) error {
-	r.Cause, r.ExitCode = causeExited, end.ExitCode
+	r.Cause, r.ExitCode = causeExited, codeOf(end)
+	if end.Lost != nil {
+		r.Error = end.Lost.Error()
+	}
 	if end.Signal != 0 {
 		r.Cause, r.Signal = causeSignaled, signalName(end.Signal)
 	}
@@ -159,7 +212,7 @@ func (r *result) end(end launch.Result) error {
 	for _, limit := range end.Reached {
 		r.Reached = append(r.Reached, limit.String())
 	}
-	return exitStatus(end.ExitCode)
+	return exitStatus(r.ExitCode)
 }
 
 // notStarted marks an error that came before the agent: nothing of it ran.
@@ -198,6 +251,10 @@ func whereIs(e *launch.CommandError, plan launch.Plan) string {
 			if strings.Contains(e.Name, "/") && inside(host, plan.Workspace) {
 				return "the interpreter that its first line names is not in the box"
 			}
+			real, err := filepath.EvalSymlinks(host)
+			if err == nil && real != host && slices.Contains(e.Path, filepath.Dir(host)) {
+				return fmt.Sprintf("%s leads to %s on the host, but that directory is not shown: --expose %s", host, real, filepath.Dir(real))
+			}
 			return fmt.Sprintf("it is at %s on the host, but that directory is not shown: --expose %s", host, filepath.Dir(host))
 		}
 	}
@@ -205,38 +262,4 @@ func whereIs(e *launch.CommandError, plan launch.Plan) string {
 		return ""
 	}
 	return "PATH in the box is " + strings.Join(e.Path, ":")
-}
-
-// serve answers the session's control socket until the returned function is called.
-func serve(ctx context.Context, box *launch.Box) (stop func()) {
-	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
-	var deadline *time.Timer
-	var mu sync.Mutex
-	var serving sync.WaitGroup
-	handler := func(r session.Request) session.Reply {
-		if r.Op == session.OpInfo {
-			info := box.Session().Info()
-			return session.Reply{OK: true, Info: &info}
-		}
-		if err := box.Signal(unix.Signal(r.Signal)); err != nil {
-			return session.Reply{Error: err.Error()}
-		}
-		mu.Lock()
-		defer mu.Unlock()
-		if r.Grace > 0 && deadline == nil && ctx.Err() == nil {
-			deadline = time.AfterFunc(r.Grace, func() { _ = box.Kill() })
-		}
-		return session.Reply{OK: true}
-	}
-	// Without the socket the box is as safe, and `kill` falls back to ending this process.
-	serving.Go(func() { _ = box.Session().Serve(ctx, handler) })
-	return func() {
-		cancel()
-		serving.Wait()
-		mu.Lock()
-		defer mu.Unlock()
-		if deadline != nil {
-			deadline.Stop()
-		}
-	}
 }

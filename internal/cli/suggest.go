@@ -2,6 +2,7 @@ package cli
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	cli "github.com/urfave/cli/v2"
@@ -34,16 +35,46 @@ func badFlag(command string, flags []cli.Flag) cli.OnUsageErrorFunc {
 			}
 			if near := nearest(name, names); near != "" {
 				e.hint = fmt.Sprintf("did you mean %s?", dashes(near))
-			} else if command == "run" || command == "exec" {
-				e.hint = "options of the agent go after its name, options of agentbox before it"
+			} else if hint := misplaced(command, name); hint != "" {
+				e.hint = hint
 			}
 		} else if name, ok := strings.CutPrefix(err.Error(), "flag needs an argument: -"); ok {
 			e.msg = fmt.Sprintf("%s needs a value", dashes(name))
 		} else if value, rest, ok := cutInvalid(err.Error()); ok {
 			e.msg = fmt.Sprintf("%s does not take %s", dashes(rest), value)
+			for _, f := range flags {
+				if _, is := f.(*cli.DurationFlag); is && slices.Contains(f.Names(), rest) {
+					e.hint = "it takes a time, such as 10s or 2m"
+				}
+			}
 		}
 		return e
 	}
+}
+
+// misplaced guesses where an option that a command does not have belongs.
+func misplaced(command, option string) string {
+	switch {
+	case command == "run" || command == "exec":
+		return "options of the agent go after its name, options of agentbox before it"
+	case command != "agentbox":
+		return ""
+	case option == "version":
+		return `"agentbox version" prints it`
+	}
+	return `options of a command go after its name; "agentbox help" lists the commands`
+}
+
+// noTopic is how the library says that there is no command to help with.
+const noTopic = "No help topic for '"
+
+// unknownTopic says the same as of a command that was to be run.
+func unknownTopic(text string) error {
+	name, found := strings.CutPrefix(text, noTopic)
+	if !found {
+		return &usageError{msg: text, hint: helpHint("agentbox")}
+	}
+	return &usageError{msg: fmt.Sprintf("there is no command %q", strings.TrimSuffix(name, "'")), hint: `"agentbox help" lists the commands`}
 }
 
 // cutInvalid takes `invalid value "x" for flag -grace: parse error` apart.

@@ -26,10 +26,11 @@ func terminalFrom(ctx *cli.Context, c *caller) (bool, error) {
 		}
 		mode = means
 	}
-	has := isTerminal(c.in) && isTerminal(c.out)
+	detached := ctx.Bool("detach") // with a terminal of the session's own, if it is to have one
+	has := detached || isTerminal(c.in) && isTerminal(c.out)
 	switch mode {
 	case "auto":
-		return has, nil
+		return has && !detached, nil
 	case "never":
 		return false, nil
 	case "always":

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -36,13 +37,14 @@ type voice struct {
 type stream struct {
 	file   *os.File
 	color  bool
+	width  int   // of the screen; 0 for what is no terminal, where lines are as long as they are
 	failed error // the first write that did not succeed
 }
 
 func newVoice(out, err *os.File, getenv func(string) string) *voice {
 	plain := getenv("NO_COLOR") != "" || getenv("TERM") == "dumb"
 	return &voice{
-		out:     stream{file: out, color: !plain && isTerminal(out)},
+		out:     stream{file: out, color: !plain && isTerminal(out), width: screenWidth(out)},
 		err:     stream{file: err, color: !plain && isTerminal(err)},
 		newline: "\n",
 	}
@@ -61,6 +63,17 @@ func (v *voice) color(mode string) error {
 }
 
 func isTerminal(f *os.File) bool { return f != nil && term.IsTerminal(int(f.Fd())) }
+
+func screenWidth(f *os.File) int {
+	if f == nil {
+		return 0
+	}
+	width, _, err := term.GetSize(int(f.Fd()))
+	if err != nil {
+		return 0
+	}
+	return width
+}
 
 // talks reports whether somebody reads the messages as they come.
 func (v *voice) talks() bool { return isTerminal(v.err.file) }
@@ -153,15 +166,19 @@ func (v *voice) script(text string) { v.out.write(text) }
 
 // json writes a command's answer for programs.
 func (v *voice) json(value any) error {
-	data, err := json.MarshalIndent(value, "", "  ")
-	if err != nil {
+	var b bytes.Buffer
+	enc := json.NewEncoder(&b)
+	enc.SetEscapeHTML(false)
+	enc.SetIndent("", "  ")
+	if err := enc.Encode(value); err != nil {
 		return fmt.Errorf("the answer as JSON: %w", err)
 	}
-	v.out.write(string(visibleJSON(data)) + "\n")
+	v.out.write(string(visibleJSON(b.Bytes())))
 	return nil
 }
 
-// table writes rows in columns; the first row is the heading when head is set. The last column is not padded.
+// table writes rows in columns; the first row is the heading when head is set. The last column is not padded, and
+// wrapped on a screen.
 func (v *voice) table(head bool, rows [][]string) {
 	var widths []int
 	for _, row := range rows {
@@ -175,11 +192,14 @@ func (v *voice) table(head bool, rows [][]string) {
 	}
 	for n, row := range rows {
 		var b strings.Builder
+		at := 0
 		for i, cell := range row {
-			b.WriteString(cell)
-			if i < len(row)-1 {
-				b.WriteString(strings.Repeat(" ", widths[i]-utf8.RuneCountInString(cell)+2))
+			if i == len(row)-1 {
+				b.WriteString(hang(cell, at, v.out.width))
+				break
 			}
+			b.WriteString(cell + strings.Repeat(" ", widths[i]-utf8.RuneCountInString(cell)+2))
+			at += widths[i] + 2
 		}
 		line := strings.TrimRight(b.String(), " ")
 		if head && n == 0 {
@@ -194,28 +214,47 @@ var stateColors = map[doctor.State]color.Attribute{
 	doctor.OK: color.FgGreen, doctor.Missing: color.FgRed, doctor.Degraded: color.FgYellow, doctor.Note: color.FgCyan,
 }
 
-// checks writes what doctor found, each with its cost and remedy below.
+// checks writes what doctor found, each with its cost and remedy below. An indented line of a remedy is there to be
+// pasted and stays whole.
 func (v *voice) checks(list []doctor.Check) {
+	const column, text = 9, 17 // where the name and its cost begin
 	for _, c := range list {
-		state := fmt.Sprintf("%-9s", visible(string(c.State)))
-		v.out.write(v.out.paint(state, stateColors[c.State]) + format("%s: %s\n", []any{c.Name, c.What}))
-		for label, text := range map[string]string{"cost": c.Cost, "remedy": c.Remedy} {
-			for line := range strings.Lines(text) {
-				v.out.write(format("           %s: %s\n", []any{label, strings.TrimRight(line, "\n")}))
-				label = "      "
+		state := fmt.Sprintf("%-*s", column, visible(string(c.State)))
+		v.out.write(v.out.paint(state, stateColors[c.State]) + hang(visible(c.Name)+": "+visible(c.What), column, v.out.width) + "\n")
+		for _, part := range [][2]string{{"cost", c.Cost}, {"remedy", c.Remedy}} {
+			label := part[0]
+			for line := range strings.Lines(part[1]) {
+				line = visible(strings.TrimRight(line, "\n"))
+				if !strings.HasPrefix(line, " ") {
+					line = hang(line, text, v.out.width)
+				}
+				v.out.write(fmt.Sprintf("%*s%-*s%s\n", column, "", text-column, label, line))
+				label = ""
 			}
 		}
 	}
 }
 
 // help is where the library writes its help texts.
-func (v *voice) help() io.Writer { return helpWriter{&v.out} }
+func (v *voice) help() io.Writer { return &helpWriter{s: &v.out} }
 
-type helpWriter struct{ s *stream }
+// helpWriter wraps what it is given to the screen, line by line.
+type helpWriter struct {
+	s    *stream
+	rest string // a line without its end
+}
 
-func (h helpWriter) Write(p []byte) (int, error) {
-	h.s.write(string(p))
-	return len(p), h.s.failed
+func (h *helpWriter) Write(p []byte) (int, error) {
+	h.rest += string(p)
+	for {
+		line, rest, whole := strings.Cut(h.rest, "\n")
+		if !whole {
+			return len(p), h.s.failed
+		}
+		h.rest = rest
+		indent := lastColumn(line)
+		h.s.write(line[:indent] + hang(line[indent:], indent, h.s.width) + "\n")
+	}
 }
 
 // end says what an error means and returns the exit code of the process.
@@ -227,9 +266,8 @@ func (v *voice) end(err error) int {
 	if err == nil {
 		return v.unwritten()
 	}
-	var coder cli.ExitCoder
-	if errors.As(err, &coder) { // the library's own, about help for a command that there is not
-		err = &usageError{msg: strings.TrimSpace(coder.Error()), hint: `"agentbox help" lists the commands`}
+	if coder, ok := err.(cli.ExitCoder); ok { //nolint:errorlint // the library's own, about help for a command that there is not; an *exec.ExitError is one too
+		err = unknownTopic(strings.TrimSpace(coder.Error()))
 	}
 	return v.report(err)
 }

@@ -2,6 +2,7 @@ package doctor
 
 import (
 	"bufio"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -18,11 +19,11 @@ func outerContainer(h host) Check {
 		Cost: "an outer container may forbid what a box needs; the checks below say whether this one does"}
 	switch kind {
 	case "docker":
-		c.Remedy = "if namespaces are refused: docker run --security-opt seccomp=unconfined --security-opt apparmor=unconfined --security-opt systempaths=unconfined"
+		c.Remedy = "if namespaces are refused:\n    docker run --security-opt seccomp=unconfined --security-opt apparmor=unconfined --security-opt systempaths=unconfined"
 	case "podman":
-		c.Remedy = "if namespaces are refused: podman run --security-opt seccomp=unconfined --security-opt unmask=ALL --user root"
+		c.Remedy = "if namespaces are refused:\n    podman run --security-opt seccomp=unconfined --security-opt unmask=ALL --user root"
 	case "lxc", "lxc-libvirt":
-		c.Remedy = "if namespaces are refused: lxc config set NAME security.nesting=true"
+		c.Remedy = "if namespaces are refused:\n    lxc config set NAME security.nesting=true"
 	case "chroot":
 		c.State, c.Cost = Missing, "the kernel refuses user namespaces inside a chroot (clone(2), EPERM)"
 		c.Remedy = "start outside the chroot, or in a container that uses pivot_root(2)"
@@ -83,42 +84,35 @@ func (h host) rootIsMount() bool {
 	return false
 }
 
-// controlGroups describes what a later version's limits will find.
+// controlGroups says whether the kernel can hold the limits of a box's memory and processors. That of its processes it
+// holds anyway, by RLIMIT_NPROC.
 func controlGroups(h host) Check {
-	c := Check{Name: "cgroups", State: Note, Cost: "nothing in this version: [limits] is not available yet"}
-	if list, found := h.read("/sys/fs/cgroup/cgroup.controllers"); found {
-		c.What = "version 2; controllers " + list
-		if !h.privileged() {
-			c.What += "; " + h.delegation()
-			c.Remedy = "to limit boxes of this user later, as root: systemctl edit user@.service, and add [Service] Delegate=cpu cpuset io memory pids"
+	g := h.groups()
+	c := ok("cgroups", fmt.Sprintf("version %d: the kernel holds limits of memory, processors and processes", g.Version))
+	var missing, keys []string
+	for _, need := range [][2]string{{"memory", "limits.memory"}, {"cpu", "limits.cpus"}} {
+		if g.Parents[need[0]] == "" {
+			missing, keys = append(missing, need[0]), append(keys, need[1])
+		}
+	}
+	if missing == nil {
+		if g.Scope {
+			c.What += ", in a scope of systemd's"
 		}
 		return c
 	}
+	c.State, c.What = Degraded, "no controller for "+strings.Join(missing, " and ")
+	if g.Why != "" {
+		c.What = g.Why
+	}
+	c.Cost = strings.Join(keys, " and ") + " can only be watched: a profile that sets them needs limits.enforcement = \"watched\""
 	switch {
-	case h.exists("/sys/fs/cgroup/unified/cgroup.controllers"):
-		c.What = "version 1, with an empty version 2 beside it"
-	case h.exists("/sys/fs/cgroup"):
-		c.What = "version 1"
+	case h.privileged():
+		c.Remedy = "let the outer container write below /sys/fs/cgroup"
+	case h.exists("/sys/fs/cgroup/cgroup.controllers"):
+		c.Remedy = "as root:\n    systemctl edit user@.service\nand write there, before the user's next login:\n    [Service]\n    Delegate=cpu cpuset io memory pids"
 	default:
-		c.What = "none mounted"
+		c.Remedy = "start as root, or boot with systemd.unified_cgroup_hierarchy=1: version 1 gives an ordinary user no control group"
 	}
 	return c
-}
-
-// delegation says which controllers this user's own cgroup may hand on.
-func (h host) delegation() string {
-	own, _ := h.read("/proc/self/cgroup")
-	_, path, found := strings.Cut("\n"+own, "\n0::")
-	path, _, _ = strings.Cut(path, "\n")
-	if !found {
-		return "the own cgroup is not known"
-	}
-	dir := filepath.Join("/sys/fs/cgroup", path)
-	f, err := os.OpenFile(filepath.Join(h.root, dir, "cgroup.procs"), os.O_WRONLY, 0) // opened, never written
-	if err != nil {
-		return "none delegated to this user"
-	}
-	f.Close()
-	list, _ := h.read(filepath.Join(dir, "cgroup.controllers"))
-	return "delegated to this user: " + list
 }

@@ -15,7 +15,9 @@ import (
 	"path/filepath"
 	"strings"
 
+	"agentbox/internal/cgroup"
 	"agentbox/launch"
+	"agentbox/limits"
 )
 
 // A State is the outcome of a check. The zero value is none of the constants and counts as Missing.
@@ -35,7 +37,7 @@ type Check struct {
 	State  State  `json:"state"`
 	What   string `json:"what"`             // what was found
 	Cost   string `json:"cost,omitempty"`   // what its absence means for a box
-	Remedy string `json:"remedy,omitempty"` // what to do about it, ready to be pasted
+	Remedy string `json:"remedy,omitempty"` // what to do about it; an indented line is there to be pasted
 }
 
 // Ready reports whether a box of the default profile can start on this host.
@@ -61,7 +63,7 @@ func Run(ctx context.Context) []Check {
 	if err != nil {
 		exe = ""
 	}
-	h := host{Host: facts, binary: exe, env: os.Getenv, try: launch.TryNamespace}
+	h := host{Host: facts, binary: exe, env: os.Getenv, try: launch.TryNamespace, groups: cgroup.Look}
 	return run(ctx, h, checks)
 }
 
@@ -115,6 +117,7 @@ type host struct {
 	binary string
 	env    func(string) string
 	try    func(namespace string) error
+	groups func() limits.Groups
 }
 
 // read gives a one-line file of /proc or /sys without its newline.

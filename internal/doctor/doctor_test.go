@@ -13,6 +13,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"agentbox/launch"
+	"agentbox/limits"
 )
 
 // The checks start /proc/self/exe with one argument and want nothing of it but to start.
@@ -70,6 +71,9 @@ type files map[string]string
 func TestChecksJudgeWhatTheyFind(t *testing.T) {
 	refuse := func(h *host) { h.try = func(string) error { return errors.New("operation not permitted") } }
 	root := func(h *host) { h.EUID, h.IDs = 0, launch.IDRange }
+	groups := func(g limits.Groups) func(*host) {
+		return func(h *host) { h.groups = func() limits.Groups { return g } }
+	}
 	mapped := func(h *host) { h.IDs = launch.IDMapped }
 	plain := files{"/proc/self/mountinfo": "1 0 0:1 / / rw - ext4 x rw\n", "/proc/self/uid_map": "0 0 4294967295\n"}
 	tests := map[string]struct {
@@ -79,42 +83,43 @@ func TestChecksJudgeWhatTheyFind(t *testing.T) {
 		want  State // "" when the check is left out
 		says  string
 	}{
-		"a namespace that can be made":        {namespace("net", "x"), nil, nil, OK, "made one"},
-		"a namespace that is refused":         {namespace("net", "x"), nil, refuse, Missing, "not permitted"},
-		"a cgroup namespace may be let go":    {namespace("cgroup", "x"), nil, refuse, Missing, `degrade = ["cgroup-namespace"]`},
-		"no switch is set":                    {namespaceSwitches, files{"/proc/sys/user/max_net_namespaces": "100"}, nil, OK, ""},
-		"a namespace limit of zero":           {namespaceSwitches, files{"/proc/sys/user/max_net_namespaces": "0\n"}, nil, Missing, "user.max_net_namespaces=15000"},
-		"Debian's switch":                     {namespaceSwitches, files{"/proc/sys/kernel/unprivileged_userns_clone": "0"}, nil, Missing, "unprivileged_userns_clone=1"},
-		"Debian's switch exempts root":        {namespaceSwitches, files{"/proc/sys/kernel/unprivileged_userns_clone": "0"}, root, OK, ""},
-		"a kernel without AppArmor's switch":  {appArmor, nil, nil, "", ""},
-		"AppArmor's switch is off":            {appArmor, files{"/proc/sys/kernel/apparmor_restrict_unprivileged_userns": "0"}, nil, OK, ""},
-		"AppArmor restricts this binary":      {appArmor, files{"/proc/sys/kernel/apparmor_restrict_unprivileged_userns": "1\n"}, refuse, Missing, "userns,"},
-		"AppArmor has a profile for it":       {appArmor, files{"/proc/sys/kernel/apparmor_restrict_unprivileged_userns": "1"}, nil, OK, "a profile allows"},
-		"AppArmor exempts root":               {appArmor, files{"/proc/sys/kernel/apparmor_restrict_unprivileged_userns": "1"}, root, OK, "exempt"},
-		"no outer container":                  {outerContainer, plain, nil, OK, ""},
-		"docker by its file":                  {outerContainer, files{"/.dockerenv": ""}, nil, Note, "systempaths=unconfined"},
-		"podman by its file":                  {outerContainer, files{"/run/.containerenv": ""}, nil, Note, "unmask=ALL"},
-		"lxc by process 1":                    {outerContainer, files{"/proc/1/environ": "A=1\x00container=lxc\x00"}, nil, Note, "security.nesting"},
-		"a user namespace by its ids":         {outerContainer, files{"/proc/self/uid_map": "0 1000 1\n"}, nil, Note, "uid_map"},
-		"a chroot":                            {outerContainer, files{"/proc/self/mountinfo": "1 0 0:1 / /x rw - ext4 x rw\n"}, refuse, Missing, "outside the chroot"},
-		"a chroot in which namespaces work":   {outerContainer, files{"/proc/self/mountinfo": "1 0 0:1 / /x rw - ext4 x rw\n"}, nil, Note, "all the same"},
-		"no_new_privs is not set":             {noNewPrivileges, files{"/proc/self/status": "Name:\tx\nNoNewPrivs:\t0\n"}, mapped, OK, ""},
-		"no_new_privs without newuidmap":      {noNewPrivileges, files{"/proc/self/status": "Name:\tx\nNoNewPrivs:\t1\n"}, nil, Note, "none"},
-		"no_new_privs with newuidmap":         {noNewPrivileges, files{"/proc/self/status": "Name:\tx\nNoNewPrivs:\t1\n"}, mapped, Missing, "NoNewPrivileges="},
-		"an old kernel does not tell":         {noNewPrivileges, files{"/proc/self/status": "Name:\tx\n"}, nil, Note, "does not tell"},
-		"groups are dropped with newuidmap":   {supplementaryGroups, nil, mapped, OK, "dropped"},
-		"TIOCSTI is off":                      {terminalInjection, files{"/proc/sys/dev/tty/legacy_tiocsti": "0"}, nil, OK, ""},
-		"TIOCSTI is on":                       {terminalInjection, files{"/proc/sys/dev/tty/legacy_tiocsti": "1"}, nil, Note, "is 1"},
-		"TIOCSTI has no switch":               {terminalInjection, nil, nil, Note, "no switch"},
-		"core files are files":                {corePattern, files{"/proc/sys/kernel/core_pattern": "core\n"}, nil, OK, ""},
-		"core files go to a program":          {corePattern, files{"/proc/sys/kernel/core_pattern": "|/usr/lib/handler %P %u\n"}, nil, Note, "/usr/lib/handler on the host"},
-		"cgroups are not mounted":             {controlGroups, nil, nil, Note, "none mounted"},
-		"cgroups of version 2 and delegated":  {controlGroups, files{"/sys/fs/cgroup/cgroup.controllers": "cpu", "/proc/self/cgroup": "0::/u\n", "/sys/fs/cgroup/u/cgroup.procs": "", "/sys/fs/cgroup/u/cgroup.controllers": "pids\n"}, nil, Note, "delegated to this user: pids"},
-		"cgroups of version 2, not delegated": {controlGroups, files{"/sys/fs/cgroup/cgroup.controllers": "cpu", "/proc/self/cgroup": "0::/u\n"}, nil, Note, "none delegated"},
-		"the kernel has no Landlock":          {landlockRules, nil, nil, Missing, `degrade = ["landlock"]`},
-		"keyctl is refused":                   {sessionKeyring, nil, func(h *host) { h.Missing = map[string]string{"keyring": "EPERM"} }, Missing, "EPERM"},
-		"ids of the caller need no idmap":     {idmappedMounts, nil, nil, OK, "not needed"},
-		"the binary's path is not known":      {binaryReadable, nil, nil, Missing, "not known"},
+		"a namespace that can be made":       {namespace("net", "x"), nil, nil, OK, "made one"},
+		"a namespace that is refused":        {namespace("net", "x"), nil, refuse, Missing, "not permitted"},
+		"a cgroup namespace may be let go":   {namespace("cgroup", "x"), nil, refuse, Missing, `degrade = ["cgroup-namespace"]`},
+		"no switch is set":                   {namespaceSwitches, files{"/proc/sys/user/max_net_namespaces": "100"}, nil, OK, ""},
+		"a namespace limit of zero":          {namespaceSwitches, files{"/proc/sys/user/max_net_namespaces": "0\n"}, nil, Missing, "user.max_net_namespaces=15000"},
+		"Debian's switch":                    {namespaceSwitches, files{"/proc/sys/kernel/unprivileged_userns_clone": "0"}, nil, Missing, "unprivileged_userns_clone=1"},
+		"Debian's switch exempts root":       {namespaceSwitches, files{"/proc/sys/kernel/unprivileged_userns_clone": "0"}, root, OK, ""},
+		"a kernel without AppArmor's switch": {appArmor, nil, nil, "", ""},
+		"AppArmor's switch is off":           {appArmor, files{"/proc/sys/kernel/apparmor_restrict_unprivileged_userns": "0"}, nil, OK, ""},
+		"AppArmor restricts this binary":     {appArmor, files{"/proc/sys/kernel/apparmor_restrict_unprivileged_userns": "1\n"}, refuse, Missing, "userns,"},
+		"AppArmor has a profile for it":      {appArmor, files{"/proc/sys/kernel/apparmor_restrict_unprivileged_userns": "1"}, nil, OK, "a profile allows"},
+		"AppArmor exempts root":              {appArmor, files{"/proc/sys/kernel/apparmor_restrict_unprivileged_userns": "1"}, root, OK, "exempt"},
+		"no outer container":                 {outerContainer, plain, nil, OK, ""},
+		"docker by its file":                 {outerContainer, files{"/.dockerenv": ""}, nil, Note, "systempaths=unconfined"},
+		"podman by its file":                 {outerContainer, files{"/run/.containerenv": ""}, nil, Note, "unmask=ALL"},
+		"lxc by process 1":                   {outerContainer, files{"/proc/1/environ": "A=1\x00container=lxc\x00"}, nil, Note, "security.nesting"},
+		"a user namespace by its ids":        {outerContainer, files{"/proc/self/uid_map": "0 1000 1\n"}, nil, Note, "uid_map"},
+		"a chroot":                           {outerContainer, files{"/proc/self/mountinfo": "1 0 0:1 / /x rw - ext4 x rw\n"}, refuse, Missing, "outside the chroot"},
+		"a chroot in which namespaces work":  {outerContainer, files{"/proc/self/mountinfo": "1 0 0:1 / /x rw - ext4 x rw\n"}, nil, Note, "all the same"},
+		"no_new_privs is not set":            {noNewPrivileges, files{"/proc/self/status": "Name:\tx\nNoNewPrivs:\t0\n"}, mapped, OK, ""},
+		"no_new_privs without newuidmap":     {noNewPrivileges, files{"/proc/self/status": "Name:\tx\nNoNewPrivs:\t1\n"}, nil, Note, "none"},
+		"no_new_privs with newuidmap":        {noNewPrivileges, files{"/proc/self/status": "Name:\tx\nNoNewPrivs:\t1\n"}, mapped, Missing, "NoNewPrivileges="},
+		"an old kernel does not tell":        {noNewPrivileges, files{"/proc/self/status": "Name:\tx\n"}, nil, Note, "does not tell"},
+		"groups are dropped with newuidmap":  {supplementaryGroups, nil, mapped, OK, "dropped"},
+		"TIOCSTI is off":                     {terminalInjection, files{"/proc/sys/dev/tty/legacy_tiocsti": "0"}, nil, OK, ""},
+		"TIOCSTI is on":                      {terminalInjection, files{"/proc/sys/dev/tty/legacy_tiocsti": "1"}, nil, Note, "is 1"},
+		"TIOCSTI has no switch":              {terminalInjection, nil, nil, Note, "no switch"},
+		"core files are files":               {corePattern, files{"/proc/sys/kernel/core_pattern": "core\n"}, nil, OK, ""},
+		"core files go to a program":         {corePattern, files{"/proc/sys/kernel/core_pattern": "|/usr/lib/handler %P %u\n"}, nil, Note, "/usr/lib/handler on the host"},
+		"a group for every limit":            {controlGroups, nil, groups(limits.Groups{Version: 1, Parents: map[string]string{"memory": "/m", "cpu": "/c"}}), OK, "version 1"},
+		"a scope of systemd's":               {controlGroups, nil, groups(limits.Groups{Version: 2, Scope: true, Parents: map[string]string{"memory": "/", "cpu": "/"}}), OK, "scope"},
+		"no control groups":                  {controlGroups, nil, groups(limits.Groups{Why: "no control groups are mounted"}), Degraded, "systemd.unified_cgroup_hierarchy=1"},
+		"one controller is not delegated":    {controlGroups, files{"/sys/fs/cgroup/cgroup.controllers": "cpu"}, groups(limits.Groups{Version: 2, Parents: map[string]string{"memory": "/"}}), Degraded, "limits.cpus can only"},
+		"the kernel has no Landlock":         {landlockRules, nil, nil, Missing, `degrade = ["landlock"]`},
+		"keyctl is refused":                  {sessionKeyring, nil, func(h *host) { h.Missing = map[string]string{"keyring": "EPERM"} }, Missing, "EPERM"},
+		"ids of the caller need no idmap":    {idmappedMounts, nil, nil, OK, "not needed"},
+		"the binary's path is not known":     {binaryReadable, nil, nil, Missing, "not known"},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {

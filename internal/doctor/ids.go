@@ -37,7 +37,7 @@ func idMapping(h host) Check {
 			return ok(name, fmt.Sprintf("newuidmap and newgidmap mapped subordinate ids %d and %d", h.SubUID, h.SubGID))
 		}
 		return Check{Name: name, State: Missing, What: err.Error(), Cost: "no box can be made",
-			Remedy: "make newuidmap and newgidmap setuid root again (apt-get install --reinstall uidmap), and check the lines of this user in /etc/subuid and /etc/subgid"}
+			Remedy: "make newuidmap and newgidmap setuid root again, as root:\n    apt-get install --reinstall uidmap\nand check the lines of this user in /etc/subuid and /etc/subgid"}
 	}
 	return nestedMapping(h)
 }
@@ -49,7 +49,7 @@ const rangeExample = 1879048192
 func nestedMapping(h host) Check {
 	c := Check{Name: "uid mapping", State: Degraded, What: "no subordinate ids: " + h.lacking(),
 		Cost:   "supplementary groups stay with the agent, and no id but the agent's own exists in the box",
-		Remedy: "as root: apt-get install uidmap (dnf install shadow-utils), then usermod --add-subuids 100000-165535 --add-subgids 100000-165535 " + h.userName()}
+		Remedy: "as root (shadow-utils instead of uidmap on Fedora):\n    apt-get install uidmap\n    usermod --add-subuids 100000-165535 --add-subgids 100000-165535 " + h.userName()}
 	if h.privileged() {
 		c.What = "root here is the root of an outer user namespace, which maps too few ids"
 		c.Remedy = "give the outer container a whole range of ids of its own, or start on the host itself"
@@ -72,7 +72,7 @@ func secondNamespace() error {
 
 func (h host) lacking() string {
 	for _, program := range []string{"newuidmap", "newgidmap"} {
-		if _, err := exec.LookPath(program); err != nil {
+		if _, err := launch.SystemProgram(program); err != nil {
 			return program + " is not installed"
 		}
 	}
@@ -92,7 +92,11 @@ func (h host) newidmap(pid int) error {
 		program  string
 		sub, own int
 	}{{"newuidmap", int(h.SubUID), h.EUID}, {"newgidmap", int(h.SubGID), h.EGID}} {
-		cmd := exec.Command(m.program, strconv.Itoa(pid), "0", strconv.Itoa(m.own), "1", "1", strconv.Itoa(m.sub), "1")
+		path, err := launch.SystemProgram(m.program)
+		if err != nil {
+			return err
+		}
+		cmd := exec.Command(path, strconv.Itoa(pid), "0", strconv.Itoa(m.own), "1", "1", strconv.Itoa(m.sub), "1")
 		if err := output(cmd); err != nil {
 			return err
 		}

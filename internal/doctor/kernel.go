@@ -94,7 +94,7 @@ func landlockRules(h host) Check {
 		return missing
 	}
 	has := min(h.LandlockABI, len(landlockAdds))
-	c := ok("landlock", fmt.Sprintf("entered a domain; ABI %d (%s)", h.LandlockABI, strings.Join(landlockAdds[:has], "; ")))
+	c := ok("landlock", fmt.Sprintf("entered a domain; ABI %d", h.LandlockABI))
 	if h.LandlockABI < 3 {
 		c.State, c.Cost = Degraded, "this ABI does not know "+strings.Join(landlockAdds[has:3], ", ")+": for those the mounts decide alone"
 		c.Remedy = "a newer kernel"
@@ -125,7 +125,7 @@ func terminalInjection(h host) Check {
 	}
 	return Check{Name: "legacy TIOCSTI", State: Note, What: what,
 		Cost:   "none for the host: a box has a terminal of its own, and keystrokes pushed into that one stay in it",
-		Remedy: "for programs outside boxes, as root: sysctl -w dev.tty.legacy_tiocsti=0"}
+		Remedy: "for programs outside boxes, as root:\n    sysctl -w dev.tty.legacy_tiocsti=0"}
 }
 
 // corePattern looks for a handler of crashes, which the kernel starts outside every container.
@@ -137,5 +137,5 @@ func corePattern(h host) Check {
 	program, _, _ := strings.Cut(strings.TrimLeft(v, "| "), " ")
 	return Check{Name: "core dumps", State: Note, What: "a crash starts " + program + " on the host, as root, with the crashed process's memory as its input",
 		Cost:   "that program reads what an agent wrote; agentbox's limit on core files keeps honest crashes from it (core(5))",
-		Remedy: "as root: sysctl -w kernel.core_pattern=core"}
+		Remedy: "as root:\n    sysctl -w kernel.core_pattern=core"}
 }

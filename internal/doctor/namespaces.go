@@ -49,7 +49,7 @@ func namespaceSwitches(h host) Check {
 	}
 	c.State = Missing
 	c.What = fmt.Sprintf("%d sysctl settings forbid namespaces", len(off))
-	c.Remedy = "as root: sysctl -w " + strings.Join(off, " ") + "\nto keep it, write the same into /etc/sysctl.d/60-agentbox.conf"
+	c.Remedy = "as root:\n    sysctl -w " + strings.Join(off, " ") + "\nto keep it, write the same into /etc/sysctl.d/60-agentbox.conf"
 	return c
 }
 
@@ -75,18 +75,17 @@ func appArmor(h host) Check {
 }
 
 func appArmorProfile(binary string) string {
-	return fmt.Sprintf(`as root, write this into /etc/apparmor.d/agentbox and run: apparmor_parser -r /etc/apparmor.d/agentbox
-
-abi <abi/4.0>,
-include <tunables/global>
-
-profile agentbox "%s" flags=(unconfined) {
-  userns,
-
-  include if exists <local/agentbox>
-}
-
-or lift the restriction for every program: sysctl -w kernel.apparmor_restrict_unprivileged_userns=0`, binary)
+	return fmt.Sprintf(`as root, write this into /etc/apparmor.d/agentbox:
+    abi <abi/4.0>,
+    include <tunables/global>
+    profile agentbox "%s" flags=(unconfined) {
+      userns,
+      include if exists <local/agentbox>
+    }
+and load it:
+    apparmor_parser -r /etc/apparmor.d/agentbox
+or lift the restriction for every program:
+    sysctl -w kernel.apparmor_restrict_unprivileged_userns=0`, binary)
 }
 
 // freshProc mounts a proc filesystem as a box does. An outer container that covers parts of /proc makes the kernel
@@ -101,8 +100,7 @@ func freshProc(h host) Check {
 		return Check{Name: name, State: Note, What: "mount(8) is not installed: not tried"}
 	}
 	return Check{Name: name, State: Missing, What: err.Error(), Cost: "the agent could not see its own processes",
-		Remedy: "an outer container covers parts of /proc: start it with --security-opt systempaths=unconfined (docker), " +
-			"--security-opt unmask=ALL (podman) or security.nesting=true (lxc)"}
+		Remedy: "an outer container covers parts of /proc; start it with\n    --security-opt systempaths=unconfined   (docker)\n    --security-opt unmask=ALL               (podman)\n    security.nesting=true                   (lxc)"}
 }
 
 // overlayInUserNamespace says whether a later version's overlay workspaces will work for this user.
@@ -141,7 +139,7 @@ func mountInside(more uintptr, args ...string) error {
 
 // inside runs a program of the host as the root of a new user namespace.
 func inside(flags uintptr, program string, args ...string) error {
-	path, err := exec.LookPath(program)
+	path, err := launch.SystemProgram(program)
 	if err != nil {
 		return err
 	}

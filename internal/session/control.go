@@ -20,7 +20,10 @@ import (
 // What a control socket can be asked.
 const (
 	OpSignal = "signal" // send Signal to the agent, and SIGKILL after Grace if Grace is not zero
-	OpInfo   = "info"   // describe the session
+	OpInfo   = "info"   // describe the session, and what it uses now
+	OpFreeze = "freeze" // stop every process of the box
+	OpResume = "resume" // let them go on
+	OpExec   = "exec"   // note that a further command is about to join
 )
 
 const (
@@ -36,6 +39,7 @@ type Request struct {
 	Op     string        `json:"op"`
 	Signal int           `json:"signal,omitempty"`
 	Grace  time.Duration `json:"grace,omitempty"` // nanoseconds
+	Argv   []string      `json:"argv,omitempty"`  // of exec, as much of it as a request holds
 }
 
 // A Reply is one line that the supervisor answers. The zero value is a refusal.
@@ -64,10 +68,13 @@ func ParseRequest(line []byte) (Request, error) {
 }
 
 func (r Request) check() error {
+	if (len(r.Argv) > 0) != (r.Op == OpExec) {
+		return errors.New("request: exec, and nothing else, takes a command")
+	}
 	switch r.Op {
-	case OpInfo:
+	case OpInfo, OpFreeze, OpResume, OpExec:
 		if r.Signal != 0 || r.Grace != 0 {
-			return errors.New("request: info takes no signal and no grace")
+			return fmt.Errorf("request: %s takes no signal and no grace", r.Op)
 		}
 	case OpSignal:
 		if r.Signal < 1 || r.Signal > maxSignal {
@@ -93,24 +100,32 @@ func (s *Session) Listen() error {
 	if s.listener != nil {
 		return nil
 	}
-	l, err := net.ListenUnix("unix", socketAddr(s.dir))
+	l, err := listen(s.dir, SocketFile)
 	if err != nil {
-		return fmt.Errorf("session %s: control socket: %w", s.id, err)
-	}
-	l.SetUnlinkOnClose(false)
-	if err := unix.Fchmodat(s.dir.fd, SocketFile, 0o600, 0); err != nil {
-		l.Close()
 		return fmt.Errorf("session %s: control socket: %w", s.id, err)
 	}
 	s.listener = l
 	return nil
 }
 
-// socketAddr names the socket by the directory's descriptor: a socket address
+func listen(d dir, name string) (*net.UnixListener, error) {
+	l, err := net.ListenUnix("unix", socketAddr(d, name))
+	if err != nil {
+		return nil, err
+	}
+	l.SetUnlinkOnClose(false)
+	if err := unix.Fchmodat(d.fd, name, 0o600, 0); err != nil {
+		l.Close()
+		return nil, err
+	}
+	return l, nil
+}
+
+// socketAddr names a socket by the directory's descriptor: a socket address
 // holds only 107 bytes of path, and the descriptor is the directory that was
 // checked.
-func socketAddr(d dir) *net.UnixAddr {
-	return &net.UnixAddr{Net: "unix", Name: fmt.Sprintf("/proc/self/fd/%d/%s", d.fd, SocketFile)}
+func socketAddr(d dir, name string) *net.UnixAddr {
+	return &net.UnixAddr{Net: "unix", Name: fmt.Sprintf("/proc/self/fd/%d/%s", d.fd, name)}
 }
 
 // Serve answers the control socket until ctx ends. Only root and the user who
@@ -254,7 +269,7 @@ func Call(root, id string, r Request, timeout time.Duration) (Reply, error) {
 		return Reply{}, fmt.Errorf("session %s: %w", id, missing(err))
 	}
 	defer d.close()
-	c, err := dial(d, timeout)
+	c, err := dial(d, SocketFile, timeout)
 	if err != nil {
 		return Reply{}, fmt.Errorf("session %s: %w", id, err)
 	}
@@ -266,7 +281,7 @@ func Call(root, id string, r Request, timeout time.Duration) (Reply, error) {
 	return reply, nil
 }
 
-func dial(d dir, timeout time.Duration) (*net.UnixConn, error) {
+func dial(d dir, name string, timeout time.Duration) (*net.UnixConn, error) {
 	held, err := lockHeld(d)
 	if err != nil {
 		return nil, err
@@ -275,15 +290,15 @@ func dial(d dir, timeout time.Duration) (*net.UnixConn, error) {
 		return nil, fmt.Errorf("%w: its supervisor has ended", ErrNotFound)
 	}
 	var st unix.Stat_t
-	err = unix.Fstatat(d.fd, SocketFile, &st, unix.AT_SYMLINK_NOFOLLOW)
+	err = unix.Fstatat(d.fd, name, &st, unix.AT_SYMLINK_NOFOLLOW)
 	if errors.Is(err, unix.ENOENT) {
 		return nil, errors.New("it is not listening yet")
 	}
 	if err != nil || st.Mode&unix.S_IFMT != unix.S_IFSOCK || int(st.Uid) != os.Geteuid() {
-		return nil, fmt.Errorf("%s is not a socket of this user", filepath.Join(d.path, SocketFile))
+		return nil, fmt.Errorf("%s is not a socket of this user", filepath.Join(d.path, name))
 	}
 	dialer := net.Dialer{Timeout: timeout}
-	c, err := dialer.Dial("unix", socketAddr(d).Name)
+	c, err := dialer.Dial("unix", socketAddr(d, name).Name)
 	if err != nil {
 		return nil, err
 	}

@@ -7,6 +7,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -121,7 +122,7 @@ func TestBadLinesAreRefused(t *testing.T) {
 		"good after bad":       {"{}\n" + `{"op":"info"}` + "\n", `"ok":false`},
 	} {
 		t.Run(name, func(t *testing.T) {
-			c, err := net.DialUnix("unix", nil, socketAddr(s.dir))
+			c, err := net.DialUnix("unix", nil, socketAddr(s.dir, SocketFile))
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -144,7 +145,7 @@ func TestBadLinesAreRefused(t *testing.T) {
 
 func FuzzParseRequest(f *testing.F) {
 	for _, seed := range []string{"", "{}", `{"op":"info"}`, `{"op":"signal","signal":9,"grace":1000}`,
-		`{"op":"signal","signal":-1}`, `{"op":"info"} x`, `{"op":"signal","signal":9,"grace":1e99}`, "\x00"} {
+		`{"op":"signal","signal":-1}`, `{"op":"info"} x`, `{"op":"signal","signal":9,"grace":1e99}`, `{"op":"freeze"}`, `{"op":"resume","signal":1}`, "\x00"} {
 		f.Add([]byte(seed))
 	}
 	f.Fuzz(func(t *testing.T, line []byte) {
@@ -152,13 +153,13 @@ func FuzzParseRequest(f *testing.F) {
 		if err != nil {
 			return
 		}
-		if r.Op == OpInfo && r != (Request{Op: OpInfo}) {
+		if r.Op == OpInfo && !cmp.Equal(r, Request{Op: OpInfo}) {
 			t.Errorf("info with arguments: %+v", r)
 		}
 		if r.Op == OpSignal && (r.Signal < 1 || r.Signal > 64 || r.Grace < 0 || r.Grace > maxGrace) {
 			t.Errorf("out of range: %+v", r)
 		}
-		if r.Op != OpInfo && r.Op != OpSignal {
+		if !slices.Contains([]string{OpInfo, OpSignal, OpFreeze, OpResume, OpExec}, r.Op) {
 			t.Errorf("unknown operation: %+v", r)
 		}
 	})

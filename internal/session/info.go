@@ -1,6 +1,7 @@
 package session
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -27,11 +28,46 @@ type Info struct {
 	Profile       string    `json:"profile"`
 	Command       []string  `json:"command"`
 	Degraded      []string  `json:"degraded,omitempty"` // layers that this host lacks and the profile let go
-	State         string    `json:"state"`              // Starting or Running
+	State         string    `json:"state"`              // Starting, Running or Frozen
 	BoxPID        int       `json:"box_pid,omitempty"`  // the box's PID 1, as the host counts
 	BoxStartTicks uint64    `json:"box_start_ticks,omitempty"`
 	Terminal      bool      `json:"terminal"`
+	Detached      bool      `json:"detached"`          // attach can join it, and its output is kept
+	Input         bool      `json:"input,omitempty"`   // of a detached session without a terminal: attach can write to it
 	Cgroups       []string  `json:"cgroups,omitempty"` // directories that a sweep has to remove
+	Usage         *Usage    `json:"usage,omitempty"`   // only in the answer to OpInfo
+}
+
+// Usage is what a box uses at one moment, and what it may use.
+type Usage struct {
+	Memory     uint64  `json:"memory_bytes"`
+	Peak       uint64  `json:"memory_peak_bytes,omitempty"` // where a control group counts it
+	CPUSeconds float64 `json:"cpu_seconds"`                 // of processor time, since the start
+	Pids       uint64  `json:"pids"`                        // processes and threads
+	Limits     []Limit `json:"limits,omitempty"`
+}
+
+// Limit is one limit of a session, and how this host holds it.
+type Limit struct {
+	Name  string `json:"name"`
+	Value string `json:"value"` // for people: "2 GiB"
+	State string `json:"state"` // "enforced" or "watched"
+	By    string `json:"by"`
+}
+
+// Limit returns what the profile sets for a limit, or "".
+func (u *Usage) Limit(name string) string {
+	for _, l := range u.Limits {
+		if l.Name == name {
+			return l.Value
+		}
+	}
+	return ""
+}
+
+// compare sorts by age.
+func (i Info) compare(other Info) int {
+	return cmp.Or(i.Started.Compare(other.Started), strings.Compare(i.ID, other.ID))
 }
 
 func (i Info) clone() Info {
@@ -97,12 +133,7 @@ func List(root string) ([]Info, error) {
 		}
 		infos = append(infos, info)
 	})
-	slices.SortFunc(infos, func(a, b Info) int {
-		if c := a.Started.Compare(b.Started); c != 0 {
-			return c
-		}
-		return strings.Compare(a.ID, b.ID)
-	})
+	slices.SortFunc(infos, Info.compare)
 	return infos, errors.Join(append(errs, err)...)
 }
 
@@ -162,8 +193,17 @@ func scan(root string, visit func(d dir, name string, held bool)) error {
 // absolute path, the session's own or one below it, and the nearest wins.
 func Find(root, idPrefix, workspace string) (Info, error) {
 	infos, err := List(root)
+	info, perr := Pick(infos, idPrefix, workspace)
+	if errors.Is(perr, ErrNotFound) {
+		perr = errors.Join(perr, err)
+	}
+	return info, perr
+}
+
+// Pick finds in a list, which is sorted by age, what Find finds in a root.
+func Pick(infos []Info, idPrefix, workspace string) (Info, error) {
 	if idPrefix == "" {
-		return newest(infos, err, workspace)
+		return newest(infos, workspace)
 	}
 	prefix := strings.ToLower(idPrefix)
 	if !inAlphabet(prefix) || len(prefix) > idLength {
@@ -181,13 +221,13 @@ func Find(root, idPrefix, workspace string) (Info, error) {
 	case 1:
 		return found[0], nil
 	case 0:
-		return Info{}, errors.Join(fmt.Errorf("%w: %q; \"agentbox ps\" lists the sessions", ErrNotFound, idPrefix), err)
+		return Info{}, fmt.Errorf("%w: %q; \"agentbox ps\" lists the sessions", ErrNotFound, idPrefix)
 	}
 	return Info{}, fmt.Errorf("%w: %q begins %s; \"agentbox ps\" lists the sessions",
 		ErrAmbiguous, idPrefix, strings.Join(ids, " and "))
 }
 
-func newest(infos []Info, listErr error, workspace string) (Info, error) {
+func newest(infos []Info, workspace string) (Info, error) {
 	best := -1
 	for i, info := range infos {
 		if !within(workspace, info.Workspace) {
@@ -199,8 +239,7 @@ func newest(infos []Info, listErr error, workspace string) (Info, error) {
 		}
 	}
 	if best < 0 {
-		none := fmt.Errorf("%w: nothing runs in %q; \"agentbox ps\" lists the sessions", ErrNotFound, workspace)
-		return Info{}, errors.Join(none, listErr)
+		return Info{}, fmt.Errorf("%w: nothing runs in %q; \"agentbox ps\" lists the sessions", ErrNotFound, workspace)
 	}
 	return infos[best], nil
 }

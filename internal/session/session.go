@@ -34,6 +34,7 @@ const (
 	LockFile   = "lock"
 	InfoFile   = "session.json"
 	SocketFile = "control.sock"
+	AttachFile = "attach.sock"
 	RootFSDir  = "rootfs"
 	StateDir   = "state"
 )
@@ -42,7 +43,10 @@ const (
 const (
 	Starting   = "starting"
 	Running    = "running"
+	Frozen     = "frozen"     // stopped by OpFreeze, until OpResume
 	Unreadable = "unreadable" // alive, but its session.json says nothing usable
+	Ended      = "ended"      // of a Record: with a result
+	Lost       = "lost"       // of a Record: its supervisor ended without a result, as when it is killed
 )
 
 // Errors that callers tell apart with errors.Is.
@@ -70,6 +74,7 @@ type Session struct {
 	lock     int // -1 when closed
 	info     Info
 	listener *net.UnixListener
+	attach   *net.UnixListener
 }
 
 // Create makes the directory of a new session, locks it and writes what is known
@@ -256,8 +261,10 @@ func (s *Session) Close() error {
 	if s.lock < 0 {
 		return nil
 	}
-	if s.listener != nil {
-		s.listener.Close()
+	for _, l := range []*net.UnixListener{s.listener, s.attach} {
+		if l != nil {
+			l.Close()
+		}
 	}
 	err := s.remove()
 	unix.Close(s.lock)

@@ -77,8 +77,27 @@ func (hw *hardware) args() []string {
 		"-kernel", hw.kernel, "-initrd", "/proc/self/fd/5",
 		// The processors' clocks are one, which the kernel does not know. Without
 		// them it would count ticks of 4 ms.
-		"-append", "console=ttyS0 quiet panic=-1 reboot=t tsc=reliable",
+		"-append", "console=ttyS0 quiet panic=-1 reboot=t tsc=reliable" + clockSpeed(),
 	}
+}
+
+// clockSpeed tells the kernel the speed of its clock, which the emulator takes from this machine. On a busy one the
+// kernel cannot measure it by the emulated timers, and then does not boot.
+func clockSpeed() string {
+	data, err := os.ReadFile("/proc/cpuinfo")
+	if err != nil {
+		return ""
+	}
+	for line := range strings.Lines(string(data)) {
+		name, value, _ := strings.Cut(line, ":")
+		if strings.TrimSpace(name) != "bogomips" { // twice the clock's MHz, to the last digit
+			continue
+		}
+		if mips, err := strconv.ParseFloat(strings.TrimSpace(value), 64); err == nil {
+			return fmt.Sprintf(" tsc_early_khz=%.0f", mips*1000/2)
+		}
+	}
+	return ""
 }
 
 // writeInitramfs writes the guest program and the modules of the kernel that the

@@ -1,0 +1,258 @@
+package cli
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	cli "github.com/urfave/cli/v2"
+
+	"agentbox/internal/audit"
+	"agentbox/launch"
+)
+
+type logOptions struct {
+	id, dir string
+	follow  bool
+	json    bool
+	types   []string
+	since   time.Duration
+}
+
+func newLog(c *caller) *cli.Command {
+	return &cli.Command{
+		Name: "log", Usage: "print the record of a session", UsageText: "agentbox log [options] [ID]",
+		Description: "ID may be a unique beginning; without it, the latest session of this project is meant. \"log verify\" checks that nobody\nchanged the record.",
+		Flags: []cli.Flag{
+			&cli.BoolFlag{Name: "follow", Aliases: []string{"f"}, Usage: "go on until the session ends"},
+			&cli.StringSliceFlag{Name: "type", Usage: "only records of the type `TYPE`, or of a group of types (\"session\")"},
+			&cli.DurationFlag{Name: "since", Usage: "only records of the last `TIME`, such as 10m", DefaultText: "all"},
+			&cli.BoolFlag{Name: "json", Usage: "print the records as they are in the log, a line each"},
+			logDirFlag(),
+		},
+		Subcommands: []*cli.Command{newLogVerify(c)},
+		Action: func(ctx *cli.Context) error {
+			if err := wantArgs(ctx, 1); err != nil {
+				return err
+			}
+			o := logOptions{id: ctx.Args().First(), follow: ctx.Bool("follow"), json: ctx.Bool("json"), types: ctx.StringSlice("type"), since: ctx.Duration("since")}
+			var err error
+			if o.dir, err = value(ctx, "log-dir"); err != nil {
+				return err
+			}
+			return showLog(ctx.Context, o, c)
+		},
+	}
+}
+
+func logDirFlag() cli.Flag {
+	return &cli.StringFlag{Name: "log-dir", Usage: "look for logs in `DIR` (default: the profile's audit.dir)"}
+}
+
+func showLog(ctx context.Context, o logOptions, c *caller) error {
+	path, err := findLog(o.dir, o.id)
+	if err != nil {
+		return err
+	}
+	f, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	var from io.Reader = f
+	if o.follow {
+		from = &growing{file: f, ctx: ctx}
+	}
+	for r, err := range audit.Records(from) {
+		if err != nil {
+			return &plainError{err: fmt.Errorf("%s: %w", path, err), hint: fmt.Sprintf(`"agentbox log verify %s" says where it was changed`, path)}
+		}
+		if o.wants(r) {
+			c.showRecord(r, o.json)
+		}
+		if r.Type == audit.Text(audit.Seal{}.Type()) {
+			return nil
+		}
+	}
+	return nil
+}
+
+func (o logOptions) wants(r audit.Record) bool {
+	if o.since > 0 && time.Since(r.Time) > o.since {
+		return false
+	}
+	return len(o.types) == 0 || slices.ContainsFunc(o.types, func(t string) bool {
+		return string(r.Type) == t || strings.HasPrefix(string(r.Type), t+".")
+	})
+}
+
+// A growing file is read as its writer writes it: its end is the end of the session.
+type growing struct {
+	file *os.File
+	ctx  context.Context
+}
+
+// peek is how often a log is looked at; its writer syncs as often.
+const peek = 100 * time.Millisecond
+
+func (g *growing) Read(p []byte) (int, error) {
+	for {
+		n, err := g.file.Read(p)
+		if n > 0 || !errors.Is(err, io.EOF) {
+			return n, err
+		}
+		select {
+		case <-g.ctx.Done():
+			return 0, io.EOF
+		case <-time.After(peek):
+		}
+	}
+}
+
+// showRecord prints one record. As JSON it is printable ASCII as it stands; otherwise values are shown as names are.
+func (c *caller) showRecord(r audit.Record, raw bool) {
+	if raw {
+		c.voice.script(r.Line() + "\n")
+		return
+	}
+	c.voice.printf("%s  %s  %s\n", r.Time.Local().Format("2006-01-02 15:04:05.000"), pad(string(r.Type), 14), summary(r))
+}
+
+func pad(s string, width int) string { return s + strings.Repeat(" ", max(0, width-len(s))) }
+
+// summary is what a person wants to know of a record at a glance.
+func summary(r audit.Record) string {
+	e, err := r.Event()
+	if err != nil {
+		return string(r.Data)
+	}
+	switch e := e.(type) {
+	case *audit.Start:
+		s := fmt.Sprintf("%s in %s (%s), profile %s", argvText(e.Argv), e.Workspace, e.Mode, e.Profile)
+		for _, d := range e.Degraded {
+			s += ", without " + string(d.Layer)
+		}
+		for _, l := range e.Limits {
+			s += fmt.Sprintf(", %s %s (%s)", l.Name, l.Value, l.State)
+		}
+		return s
+	case *audit.Ready:
+		return fmt.Sprintf("the agent runs; the box is process %d", e.BoxPID)
+	case *audit.Exec:
+		return argvText(e.Argv)
+	case *audit.Freeze:
+		return "by " + string(e.By)
+	case *audit.Resume:
+		return "by " + string(e.By)
+	case *audit.Kill:
+		return fmt.Sprintf("%s by %s", e.Signal, e.By)
+	case *audit.LimitReached:
+		return strings.TrimSuffix(fmt.Sprintf("%s %s; %s", e.Name, e.Value, e.Detail), "; ")
+	case *audit.Usage:
+		return fmt.Sprintf("memory %d MiB, processor %.1f s, %d processes", e.MemoryBytes>>20, e.CPUSeconds, e.Pids)
+	case *audit.End:
+		return strings.TrimSuffix(fmt.Sprintf("%s with %d after %.1f s: %s", e.Cause, e.ExitCode, e.Seconds, cmp.Or(e.Error, e.Signal)), ": ")
+	case *audit.Seal:
+		if e.Signature != nil {
+			return fmt.Sprintf("%d records, signed", e.Records)
+		}
+		return fmt.Sprintf("%d records", e.Records)
+	}
+	return string(r.Data)
+}
+
+func argvText(argv []audit.Text) string {
+	words := make([]string, len(argv))
+	for i, a := range argv {
+		words[i] = string(a)
+	}
+	return shorten(commandLine(words), 120)
+}
+
+// findLog finds the log of a session, or of the latest one of this project.
+func findLog(dir, id string) (string, error) {
+	dir, project, err := logDir(dir)
+	if err != nil {
+		return "", err
+	}
+	files, err := filepath.Glob(filepath.Join(escapeGlob(dir), "*.jsonl"))
+	if err != nil {
+		return "", err
+	}
+	var found []string
+	newest := time.Time{}
+	for _, path := range files {
+		name := strings.TrimSuffix(filepath.Base(path), ".jsonl")
+		if id != "" {
+			if strings.HasPrefix(name, id) {
+				found = append(found, path)
+			}
+			continue
+		}
+		if st, err := os.Stat(path); err == nil && st.ModTime().After(newest) && inside(project, workspaceOf(path)) {
+			newest, found = st.ModTime(), []string{path}
+		}
+	}
+	switch {
+	case len(found) == 1:
+		return found[0], nil
+	case len(found) > 1:
+		return "", &plainError{err: fmt.Errorf("%q begins the IDs of %d sessions", id, len(found)), hint: "write more of it"}
+	case id != "":
+		return "", &plainError{err: fmt.Errorf("no session %q is on record in %s", id, dir)}
+	}
+	return "", &plainError{err: fmt.Errorf("no session of this project is on record in %s", dir), hint: "name one by its ID"}
+}
+
+// escapeGlob makes a directory's name stand for itself.
+func escapeGlob(dir string) string {
+	return strings.NewReplacer(`\`, `\\`, `*`, `\*`, `?`, `\?`, `[`, `\[`).Replace(dir)
+}
+
+// workspaceOf reads a log's first record.
+func workspaceOf(path string) string {
+	f, err := os.Open(path)
+	if err != nil {
+		return ""
+	}
+	defer f.Close()
+	for r, err := range audit.Records(f) {
+		if err != nil {
+			break
+		}
+		if e, err := r.Event(); err == nil {
+			if s, ok := e.(*audit.Start); ok {
+				return string(s.Workspace)
+			}
+		}
+		break
+	}
+	return "\x00" // below which nothing lies
+}
+
+// logDir is where the profile that holds here keeps its logs.
+func logDir(dir string) (logs, project string, err error) {
+	h, err := launch.Probe()
+	if err != nil {
+		return "", "", err
+	}
+	if dir != "" {
+		return dir, h.Dir, nil
+	}
+	l, err := newLoader(h)
+	if err != nil {
+		return "", "", err
+	}
+	p, err := l.load(profileOptions{})
+	if err != nil {
+		return "", "", err
+	}
+	return auditDir(p.effective.Profile.Audit.Dir, h.Files.Home), h.Dir, nil
+}

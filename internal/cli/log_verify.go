@@ -1,0 +1,103 @@
+package cli
+
+import (
+	"crypto/ed25519"
+	"encoding/hex"
+	"fmt"
+	"os"
+	"strings"
+
+	cli "github.com/urfave/cli/v2"
+
+	"agentbox/internal/audit"
+)
+
+func newLogVerify(c *caller) *cli.Command {
+	return &cli.Command{
+		Name: "verify", Usage: "check that nobody changed the record of a session", UsageText: "agentbox log verify [options] [ID or FILE]",
+		Description: "Says \"sealed\", \"unsealed after record N\" (a crash, or a cut) or \"broken at line N\", and ends with 0 only for the first. Without\n" +
+			"--key or --last-hash, a log that somebody replaced as a whole does not show.",
+		Flags: []cli.Flag{
+			&cli.StringFlag{Name: "key", Usage: "the seal must be signed by the public key in `FILE` (openssl pkey -pubout)"},
+			&cli.StringFlag{Name: "last-hash", Usage: "the last hash must be `HASH`, noted elsewhere"},
+			jsonFlag(),
+			logDirFlag(),
+		},
+		Action: func(ctx *cli.Context) error {
+			if err := wantArgs(ctx, 1); err != nil {
+				return err
+			}
+			return verifyLog(ctx, c)
+		},
+	}
+}
+
+func verifyLog(ctx *cli.Context, c *caller) error {
+	var want audit.Expected
+	key, err1 := value(ctx, "key")
+	last, err2 := value(ctx, "last-hash")
+	dir, err3 := value(ctx, "log-dir")
+	for _, err := range []error{err1, err2, err3} {
+		if err != nil {
+			return err
+		}
+	}
+	if key != "" {
+		data, err := os.ReadFile(key)
+		if err != nil {
+			return err
+		}
+		if want.Key, err = pemBytes(data, "PUBLIC KEY", publicPrefix, ed25519.PublicKeySize); err != nil {
+			return &usageError{msg: fmt.Sprintf("--key %s: %s", key, err), hint: `"openssl pkey -in KEY -pubout" prints one`}
+		}
+	}
+	if sum, err := hex.DecodeString(last); err != nil || last != "" && len(sum) != 32 {
+		return &usageError{msg: fmt.Sprintf("--last-hash %s is not a SHA-256 in hex", last)}
+	}
+	want.Last = strings.ToLower(last)
+	path := ctx.Args().First()
+	if !strings.Contains(path, "/") {
+		var err error
+		if path, err = findLog(dir, path); err != nil {
+			return err
+		}
+	}
+	f, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	report, err := audit.Verify(f, want)
+	if err != nil {
+		return err
+	}
+	return c.verdict(path, report, ctx.Bool("json"))
+}
+
+func (c *caller) verdict(path string, r audit.Report, asJSON bool) error {
+	if asJSON {
+		if err := c.voice.json(r); err != nil {
+			return err
+		}
+	} else {
+		c.voice.printf("%s: %s\n", path, verdictText(r))
+	}
+	if r.Verdict != audit.Sealed {
+		return exitStatus(exitFailure)
+	}
+	return nil
+}
+
+func verdictText(r audit.Report) string {
+	switch {
+	case r.Verdict == audit.Broken:
+		return fmt.Sprintf("broken at line %d (byte %d): %s", r.Line, r.Offset, r.Why)
+	case r.Verdict == audit.Unsealed && r.Records == 0:
+		return "unsealed: " + r.Why
+	case r.Verdict == audit.Unsealed:
+		return fmt.Sprintf("unsealed after record %d: %s", r.Records-1, r.Why)
+	case r.Signed:
+		return fmt.Sprintf("sealed, %d records, signed by %s, last hash %s", r.Records, r.Key, r.Last)
+	}
+	return fmt.Sprintf("sealed, %d records, not signed, last hash %s", r.Records, r.Last)
+}

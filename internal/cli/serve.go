@@ -1,0 +1,144 @@
+package cli
+
+import (
+	"context"
+	"os"
+	"sync"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"agentbox/internal/audit"
+	"agentbox/internal/session"
+	"agentbox/launch"
+)
+
+// byPerson names in the log whoever used a command of agentbox: the socket lets nobody else in.
+const byPerson = "person"
+
+// freezing is how long the kernel may take to stop every process of a box.
+const freezing = 10 * time.Second
+
+// A control answers one session's control socket. Nothing that it does gives the box more than it has.
+type control struct {
+	box    *launch.Box
+	record *recorder
+
+	mu       sync.Mutex
+	deadline *time.Timer // of a request to end
+	over     bool
+
+	freeze sync.Mutex // one freeze or resume at a time
+}
+
+// serve answers the session's control socket until the returned function is called.
+func serve(ctx context.Context, box *launch.Box, record *recorder) (stop func()) {
+	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	v := &control{box: box, record: record}
+	var serving sync.WaitGroup
+	// Without the socket the box is as safe, and `kill` falls back to ending this process.
+	serving.Go(func() {
+		_ = box.Session().Serve(ctx, func(r session.Request) session.Reply { return v.handle(ctx, r) })
+	})
+	return func() {
+		v.mu.Lock()
+		v.over = true
+		if v.deadline != nil {
+			v.deadline.Stop()
+		}
+		v.mu.Unlock()
+		cancel()
+		serving.Wait()
+	}
+}
+
+func (v *control) handle(ctx context.Context, r session.Request) session.Reply {
+	var err error
+	switch r.Op {
+	case session.OpInfo:
+		info := v.box.Session().Info()
+		info.Usage = usage(v.box.Usage())
+		return session.Reply{OK: true, Info: &info}
+	case session.OpExec:
+		err = v.record.commit(&audit.Exec{UID: os.Getuid(), Argv: audit.Texts(r.Argv)})
+	case session.OpFreeze:
+		if err = v.record.commit(&audit.Freeze{By: byPerson}); err == nil {
+			err = v.freezeBox(ctx)
+		}
+	case session.OpResume:
+		if err = v.record.commit(&audit.Resume{By: byPerson}); err == nil {
+			err = v.resumeBox()
+		}
+	default:
+		if err = v.record.commit(&audit.Kill{By: byPerson, Signal: audit.Text(signalName(unix.Signal(r.Signal)))}); err == nil {
+			err = v.signal(r)
+		}
+	}
+	if err != nil {
+		return session.Reply{Error: err.Error()}
+	}
+	return session.Reply{OK: true}
+}
+
+// signal passes a signal on. A frozen box that is asked to end is resumed, or it could not.
+func (v *control) signal(r session.Request) error {
+	s := unix.Signal(r.Signal)
+	if err := v.box.Signal(s); err != nil {
+		return err
+	}
+	v.mu.Lock()
+	if r.Grace > 0 && v.deadline == nil && !v.over {
+		v.deadline = time.AfterFunc(r.Grace, func() { _ = v.box.Kill() })
+	}
+	v.mu.Unlock()
+	if ends(s) && s != unix.SIGKILL {
+		return v.resumeBox()
+	}
+	return nil
+}
+
+// freezeBox stops the box, or leaves it as it was.
+func (v *control) freezeBox(ctx context.Context) error {
+	v.freeze.Lock()
+	defer v.freeze.Unlock()
+	if v.state() == session.Frozen {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, freezing)
+	defer cancel()
+	err := v.box.Freeze(ctx)
+	if err == nil {
+		err = v.setState(session.Frozen)
+	}
+	if err != nil {
+		_ = v.box.Resume()
+	}
+	return err
+}
+
+func (v *control) resumeBox() error {
+	v.freeze.Lock()
+	defer v.freeze.Unlock()
+	if v.state() != session.Frozen {
+		return nil
+	}
+	if err := v.box.Resume(); err != nil {
+		return err
+	}
+	return v.setState(session.Running)
+}
+
+func (v *control) state() string { return v.box.Session().Info().State }
+
+func (v *control) setState(state string) error {
+	return v.box.Session().Update(func(i *session.Info) { i.State = state })
+}
+
+// usage says what a box uses in the words of its session.
+func usage(u launch.Usage) *session.Usage {
+	out := &session.Usage{Memory: u.Memory, Peak: u.Peak, CPUSeconds: u.CPU.Seconds(), Pids: u.Pids}
+	for _, h := range u.Held {
+		out.Limits = append(out.Limits, session.Limit{Name: h.Name, Value: h.Value, State: string(h.State), By: h.By})
+	}
+	return out
+}
