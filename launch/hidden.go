@@ -19,8 +19,9 @@ import (
 // the paths that the profile shows, and through the directory at which a full path with a pattern begins.
 func (h *Host) lookHidden(p profile.Profile) error {
 	h.Files.Hidden = nil
-	walks, home := h.shown(p), true
+	walks := h.shown(p)
 	var globs mounts.Patterns
+	var begins []string
 	for i, line := range p.Rootfs.Mask {
 		key := fmt.Sprintf("rootfs.mask[%d]", i)
 		body, exception := strings.CutPrefix(line, "!")
@@ -39,12 +40,14 @@ func (h *Host) lookHidden(p profile.Profile) error {
 			return profile.Findings{{Key: key, Message: fmt.Sprintf("%q would be looked for on the whole host", line), Hint: "begin with a directory"}}
 		}
 		globs.Add(key, pattern)
+		begins = append(begins, begin)
 		if strings.HasPrefix(body, "/") {
-			walks, home = append(walks, place(begin)), false
+			walks = append(walks, place(begin))
 		}
 	}
 	for _, s := range walks {
-		if globs.Empty() || home && !mounts.Below(s.Path, h.Files.Home) {
+		near := func(begin string) bool { return mounts.Below(s.Path, begin) || mounts.Below(begin, s.Path) }
+		if !slices.ContainsFunc(begins, near) {
 			continue
 		}
 		if err := h.walkHidden(s, globs); err != nil {

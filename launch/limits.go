@@ -31,11 +31,13 @@ func (h *Host) lookLimits(l profile.Limits) error {
 			left--
 		}
 	}
-	var files unix.Rlimit
-	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &files); err != nil {
-		return fmt.Errorf("the limit of open files: %w", err)
+	for what, to := range map[int]*uint64{unix.RLIMIT_NOFILE: &h.Limits.OpenFiles, unix.RLIMIT_NPROC: &h.Limits.Tasks} {
+		var own unix.Rlimit
+		if err := unix.Getrlimit(what, &own); err != nil {
+			return fmt.Errorf("the caller's own limits: %w", err)
+		}
+		*to = own.Max
 	}
-	h.Limits.OpenFiles = files.Max
 	if limits.NeedsGroup(l) {
 		h.Limits.Groups = cgroup.Look()
 	}
@@ -120,7 +122,10 @@ func (b *Box) release() error {
 	if err := <-b.before; err != nil {
 		return err
 	}
-	return b.control.Release()
+	if err := b.control.Release(); !errors.Is(err, unix.EPIPE) {
+		return err
+	}
+	return nil // PID 1 has ended, and has said why
 }
 
 // attach puts it into its group: PID 1 stays outside, so that it is neither frozen nor ended with the rest.

@@ -85,6 +85,7 @@ func (b *Box) memory() held {
 		p := process{pid: pid, memory: private(pid)}
 		h.processes += p.memory
 		if p.memory > h.largest.memory {
+			p.name = comm(pid) // now: it may be gone at the end
 			h.largest = p
 		}
 		findMemfds(pid, memfds)
@@ -95,13 +96,15 @@ func (b *Box) memory() held {
 	if len(list) > 0 {
 		h.files += b.tmpfs(list[0])
 	}
-	if h.largest.pid != 0 {
-		name, err := os.ReadFile(fmt.Sprintf("/proc/%d/comm", h.largest.pid))
-		if err == nil {
-			h.largest.name = string(bytes.TrimSpace(name))
-		}
-	}
 	return h
+}
+
+func comm(pid int) string {
+	name, err := os.ReadFile(fmt.Sprintf("/proc/%d/comm", pid))
+	if err != nil {
+		return ""
+	}
+	return string(bytes.TrimSpace(name))
 }
 
 // private is the resident memory that no file is behind; see proc_pid_statm(5).

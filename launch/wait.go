@@ -76,6 +76,7 @@ func (b *Box) Wait() (r Result) {
 		r.Lost = b.lost
 	}()
 	r = b.wait()
+	b.watch.died(r)
 	r.Reached = b.watch.stop()
 	for _, limit := range r.Reached {
 		if limit.Ended && r.Limit == "" {

@@ -42,7 +42,8 @@ type watch struct {
 	box      *Box
 	mu       sync.Mutex
 	reached  []Reached
-	memoryBy held // when it was nearly used up
+	memoryBy held   // when it was last looked for
+	charged  uint64 // at that time, by the control group
 	cancel   context.CancelFunc
 	done     sync.WaitGroup
 	stopOOM  func()
@@ -109,16 +110,22 @@ func (w *watch) clock(ctx context.Context, timeout, grace time.Duration) {
 }
 
 // memory ends a box whose memory is only watched. In one whose memory the kernel limits it remembers the largest
-// process shortly before: afterwards nobody can tell.
+// process while memory grows: afterwards nobody can tell.
 func (w *watch) memory(limit uint64) {
 	held := w.box.plan.Limits.Watch.Memory == 0
-	if held && w.box.group.Usage().Memory < limit/4*3 {
-		return
+	if held {
+		charged := w.box.group.Charged()
+		if charged < limit/2 || charged < w.charged+limit/16 && w.charged < charged+limit/16 {
+			return
+		}
+		w.charged = charged
 	}
 	by := w.box.memory()
-	w.mu.Lock()
-	w.memoryBy = by
-	w.mu.Unlock()
+	if by.String() != "" { // the box may end meanwhile
+		w.mu.Lock()
+		w.memoryBy = by
+		w.mu.Unlock()
+	}
 	if !held && by.processes+by.files > limit {
 		w.outOfMemory()
 	}
@@ -150,6 +157,14 @@ func (w *watch) reach(r Reached) {
 		}
 	}
 	w.reached = append(w.reached, r)
+}
+
+// died looks at how the agent ended. The control group of a box in a scope is gone by then, and what is left to ask is
+// the slice: somebody in it was ended by the kernel, and nobody but the kernel ended the agent.
+func (w *watch) died(r Result) {
+	if r.Signal == unix.SIGKILL && !r.Killed && w.box.group.KillsAround() > 0 {
+		w.outOfMemory()
+	}
 }
 
 // stop ends the watch and tells what was reached. The kernel's own counters are asked last, while the group is there.

@@ -71,6 +71,7 @@ type Host struct {
 	Groups     Groups `json:"groups"`
 	Processors []int  `json:"processors"` // those that the caller may run on
 	OpenFiles  uint64 `json:"open_files"` // the caller's own hard limit
+	Tasks      uint64 `json:"tasks"`      // the caller's own hard limit of processes and threads, 0 for none
 	Seed       uint32 `json:"-"`          // spreads boxes over the processors
 }
 
@@ -119,7 +120,7 @@ func Decide(l profile.Limits, h Host) (Plan, error) {
 			watched(CPUs, cpusText(l.CPUs), fmt.Sprintf("affinity to %d of %d processors", len(p.Affinity), len(h.Processors)))
 		}
 	}
-	p.pids(l, h.Groups, group)
+	p.pids(l, h, group)
 	if l.OpenFiles > 0 {
 		p.Rlimits = append(p.Rlimits, Rlimit{unix.RLIMIT_NOFILE, min(uint64(l.OpenFiles), h.OpenFiles)})
 		p.hold(OpenFiles, strconv.FormatInt(l.OpenFiles, 10), Enforced, "RLIMIT_NOFILE")
@@ -139,19 +140,22 @@ func Decide(l profile.Limits, h Host) (Plan, error) {
 
 // pids is held by the group where there is one anyway. RLIMIT_NPROC does as well: the kernel counts it by user
 // namespace (since Linux 5.14), and the agent's has nobody else in it.
-func (p *Plan) pids(l profile.Limits, h Groups, group *Group) {
+func (p *Plan) pids(l profile.Limits, h Host, group *Group) {
 	if l.Pids <= 0 {
 		return
 	}
-	value := strconv.FormatInt(l.Pids, 10)
-	if len(group.Parts) > 0 && h.Has("pids") {
-		group.pids(h, uint64(l.Pids))
-		p.hold(Pids, value, Enforced, group.name())
+	n := uint64(l.Pids)
+	if len(group.Parts) > 0 && h.Groups.Has("pids") {
+		group.pids(h.Groups, n)
+		p.hold(Pids, strconv.FormatUint(n, 10), Enforced, group.name())
 		return
 	}
-	p.Rlimits = append(p.Rlimits, Rlimit{unix.RLIMIT_NPROC, uint64(l.Pids)})
-	p.Watch.Pids = uint64(l.Pids)
-	p.hold(Pids, value, Enforced, "RLIMIT_NPROC")
+	if h.Tasks > 0 {
+		n = min(n, h.Tasks) // nobody without privilege raises it
+	}
+	p.Rlimits = append(p.Rlimits, Rlimit{unix.RLIMIT_NPROC, n})
+	p.Watch.Pids = n
+	p.hold(Pids, strconv.FormatUint(n, 10), Enforced, "RLIMIT_NPROC")
 }
 
 func (p *Plan) hold(name, value string, state State, by string) {

@@ -23,11 +23,11 @@ func workstation() Host {
 		link("bin", "usr/bin"), link("lib", "usr/lib"), {Name: "lib64", Kind: Other}, {Name: "nix", Kind: Dir}}
 	h.Etc = []Entry{dir("alternatives"), dir("pki"), dir("ssh"), dir("ssl"), file("gshadow", 9), file("hosts", 9), file("krb5.keytab", 9),
 		file("ld.so.cache", etcCopyLimit+1), file("os-release", etcCopyLimit), file("passwd", 9), link("localtime", "/usr/share/zoneinfo/UTC"),
-		link("mtab", "/elsewhere"), {Name: "profile", Kind: File, Size: 9}, {Name: "services", Kind: Other}, {Name: "shadow", Kind: File}}
+		link("mtab", "/elsewhere"), {Name: "profile", Kind: File, Size: 9}, {Name: "services", Kind: Other}, {Name: "shadow", Kind: File, Public: true}}
 	h.Tools = []Tool{
 		{Dir: "/home/me/.local/bin", Real: "/home/me/.local/bin", Links: map[string]string{
 			"claude": "/home/me/.local/share/claude/1.0/claude", "npm": "/home/me/.nvm/v22/lib/node_modules/npm/bin/npm-cli.js",
-			"node": "/home/me/.nvm/v22/bin/node", "key": "/run/key"}},
+			"node": "/home/me/.nvm/v22/bin/node", "corepack": "/home/me/.nvm/v22/share/corepack/corepack.js", "key": "/run/key"}},
 		{Dir: "/home/me/.cargo/bin", Real: "/home/me/.cargo/bin"},
 		{Dir: "/usr/bin", Real: "/usr/bin"},
 	}
@@ -76,29 +76,50 @@ func TestLayoutOfAWorkstation(t *testing.T) {
 	}
 }
 
-// What is where. "" is nothing at all: the tree is an allow-list.
-func TestPlaces(t *testing.T) {
-	const bind = "bind ro,nosuid,nodev"
-	for name, tc := range map[string]struct {
-		profile string
-		change  func(*Host)
-		want    map[string]string
-	}{
+// A places case says what is where: "" is nothing at all, for the tree is an allow-list.
+type places struct {
+	profile string
+	change  func(*Host)
+	want    map[string]string
+}
+
+func (tc places) check(t *testing.T) {
+	h := workstation()
+	if tc.change != nil {
+		tc.change(&h)
+	}
+	l, findings := Build(withPreset(t, tc.profile), h)
+	if len(findings) > 0 {
+		t.Fatal(findings)
+	}
+	got := map[string]string{}
+	for path := range tc.want {
+		got[path] = described(l, path)
+	}
+	if diff := cmp.Diff(tc.want, got); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+}
+
+const readOnly = "bind ro,nosuid,nodev"
+
+func TestPlacesOfAHost(t *testing.T) {
+	for name, tc := range map[string]places{
 		"of the host's root only system directories are there": {want: map[string]string{
-			"/usr": "dir; " + bind, "/opt": "dir; " + bind, "/bin": "link usr/bin", "/data": "", "/media": "", "/boot": "", "/lib64": ""}},
+			"/usr": "dir; " + readOnly, "/opt": "dir; " + readOnly, "/bin": "link usr/bin", "/data": "", "/media": "", "/boot": "", "/lib64": ""}},
 		"what the host has in its own directories is not there": {want: map[string]string{
 			"/home": "dir", "/root": "dir", "/mnt": "dir", "/var": "dir", "/var/lib": "dir", "/var/run": "link /run", "/srv": ""}},
 		"of /etc the list is there, and no key and no account": {want: map[string]string{
-			"/etc/os-release": "file /etc/os-release", "/etc/alternatives": "dir; " + bind, "/etc/localtime": "link /usr/share/zoneinfo/UTC",
+			"/etc/os-release": "file /etc/os-release", "/etc/alternatives": "dir; " + readOnly, "/etc/localtime": "link /usr/share/zoneinfo/UTC",
 			"/etc/ssh": "", "/etc/shadow": "", "/etc/gshadow": "", "/etc/krb5.keytab": ""}},
-		"a large file of /etc is bound and not copied":   {want: map[string]string{"/etc/ld.so.cache": "file; " + bind + " file"}},
+		"a large file of /etc is bound and not copied":   {want: map[string]string{"/etc/ld.so.cache": "file; " + readOnly + " file"}},
 		"a file of /etc that not everybody reads is out": {want: map[string]string{"/etc/profile": ""}},
 		"what is no file in /etc is out":                 {want: map[string]string{"/etc/services": ""}},
 		"accounts and mounts are told of the box alone":  {want: map[string]string{"/etc/passwd": "file", "/etc/hosts": "file", "/etc/mtab": "link /proc/self/mounts"}},
 		"private keys below a listed name are covered": {want: map[string]string{
 			"/etc/ssl/private": "bind agentbox:cover ro,nosuid,nodev,noexec", "/etc/pki/tls/private": ""}},
 		"of /sys there is what tells the number of processors": {want: map[string]string{
-			"/sys": "dir", "/sys/devices/system/cpu": "dir; " + bind + ",noexec", "/sys/kernel/mm/transparent_hugepage": ""}},
+			"/sys": "dir", "/sys/devices/system/cpu": "dir; " + readOnly + ",noexec", "/sys/kernel/mm/transparent_hugepage": ""}},
 		"devices are the box's own": {want: map[string]string{"/dev": "dir; tmpfs tmpfs nosuid,noexec,ro mode=755,size=64k,nr_inodes=64"}},
 		"memory files are bounded":  {want: map[string]string{"/dev/shm": "tmpfs shm nosuid,nodev,noexec mode=1777,size=2147483648 create"}},
 		"scratch places are bounded": {want: map[string]string{
@@ -107,12 +128,19 @@ func TestPlaces(t *testing.T) {
 			want: map[string]string{"/tmp": "dir; tmpfs tmpfs ro,nosuid,nodev,noexec mode=1777,size=1048576"}},
 		"the home is empty and the agent's": {want: map[string]string{"/home/me": "dir; tmpfs tmpfs nosuid,nodev mode=700,size=2147483648 agent", "/home/you": ""}},
 		"a link of PATH brings its program's tree, once": {want: map[string]string{
-			"/home/me/.nvm/v22": bind + " create", "/home/me/.nvm/v22/bin": "", "/home/me/.local/share/claude/1.0": bind + " create"}},
+			"/home/me/.nvm/v22": readOnly + " create", "/home/me/.nvm/v22/bin": "", "/home/me/.nvm/v22/share/corepack": "", "/home/me/.local/share/claude/1.0": readOnly + " create"}},
 		"a link of PATH into a place of sockets brings nothing": {want: map[string]string{"/run/key": ""}},
-		"a directory that holds more than tools comes alone":    {want: map[string]string{"/home/me/.local": "", "/home/me/.local/bin": bind + " create"}},
-		"a shim brings the tree in which its program is":        {want: map[string]string{"/home/me/.cargo/bin": bind + " create", "/home/me/.rustup": bind + " create"}},
+		"a directory that holds more than tools comes alone":    {want: map[string]string{"/home/me/.local": "", "/home/me/.local/bin": readOnly + " create"}},
+		"a shim brings the tree in which its program is":        {want: map[string]string{"/home/me/.cargo/bin": readOnly + " create", "/home/me/.rustup": readOnly + " create"}},
 		"a tool that only its owner reaches is the agent's": {change: func(h *Host) { h.Closed["/home/me"] = true },
-			want: map[string]string{"/home/me/.rustup": bind + " owned create", "/usr": "dir; " + bind}},
+			want: map[string]string{"/home/me/.rustup": readOnly + " owned create", "/usr": "dir; " + readOnly}},
+	} {
+		t.Run(name, tc.check)
+	}
+}
+
+func TestPlacesThatAProfileChanges(t *testing.T) {
+	for name, tc := range map[string]places{
 		"a directory as the root shows all but what a box makes": {
 			change: func(h *Host) { h.Source = "/srv/image" },
 			want: map[string]string{"/data": "dir; bind /srv/image/data ro,nosuid,nodev", "/usr": "dir; bind /srv/image/usr ro,nosuid,nodev",
@@ -125,13 +153,13 @@ func TestPlaces(t *testing.T) {
 		"a masked file of /etc is not copied": {change: func(h *Host) { h.Hidden = []Match{{Path: "/etc/os-release", Ino: 1}} },
 			want: map[string]string{"/etc/os-release": ""}},
 		"nor is one in a masked directory": {change: func(h *Host) { h.Hidden = []Match{{Path: "/etc", Dir: true, Ino: 1}} },
-			want: map[string]string{"/etc/os-release": "", "/etc/alternatives": "dir; " + bind + "; bind agentbox:cover ro,nosuid,nodev,noexec"}},
+			want: map[string]string{"/etc/os-release": "", "/etc/alternatives": "dir; " + readOnly + "; bind agentbox:cover ro,nosuid,nodev,noexec"}},
 		"an exposed file is one in the box": {change: func(h *Host) { h.Exposed = []Place{{Path: "/srv/ca.pem", Kind: File, Ino: 1}} },
-			want: map[string]string{"/srv/ca.pem": "file; " + bind + " owned file"}},
+			want: map[string]string{"/srv/ca.pem": "file; " + readOnly + " owned file"}},
 		"what a link leads into a masked directory is covered": {change: func(h *Host) {
 			h.Exposed = []Place{{Path: "/home/me/.ssh/keys", Kind: Dir, Ino: 1}}
 			h.Hidden = []Match{{Path: "/home/me/.ssh", Dir: true, Ino: 2}}
-		}, want: map[string]string{"/home/me/.ssh/keys": bind + " owned create; bind agentbox:cover ro,nosuid,nodev,noexec create"}},
+		}, want: map[string]string{"/home/me/.ssh/keys": readOnly + " owned create; bind agentbox:cover ro,nosuid,nodev,noexec create"}},
 		"a mount on a tmpfs of the profile has its place made": {profile: `
 [[mount]]
 type = "tmpfs"
@@ -146,23 +174,7 @@ target = "/scratch/a/cache"`, change: func(h *Host) { h.Sources["/srv/cache"] = 
 			change: func(h *Host) { h.Sources["/srv/f"] = Place{Path: "/srv/f", Kind: File, Ino: 1} },
 			want:   map[string]string{"/data/f": "file; bind /srv/f ro,nosuid,nodev owned file"}},
 	} {
-		t.Run(name, func(t *testing.T) {
-			h := workstation()
-			if tc.change != nil {
-				tc.change(&h)
-			}
-			l, findings := Build(withPreset(t, tc.profile), h)
-			if len(findings) > 0 {
-				t.Fatal(findings)
-			}
-			got := map[string]string{}
-			for path := range tc.want {
-				got[path] = described(l, path)
-			}
-			if diff := cmp.Diff(tc.want, got); diff != "" {
-				t.Errorf("(-want +got):\n%s", diff)
-			}
-		})
+		t.Run(name, tc.check)
 	}
 }
 

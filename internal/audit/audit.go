@@ -1,41 +1,42 @@
 // Package audit keeps the record of a session: one file of JSON lines that shows any edit, cut or reordering.
 //
 // A record is one line. Its hash is the SHA-256 of the line's own bytes up to the hash, and among them is the hash of
-// the record before, so that every record vouches for all that precede it. The last record is a seal. Whoever can
-// rewrite the whole file can make a new chain: that shows only with a signing key, or with a hash that was noted
-// elsewhere. docs/audit-log.md has the exact bytes.
+// the record before, so that every record vouches for all that precede it. The last record is a seal. With a key, the
+// seal is signed, and so are checkpoints on the way. Whoever can rewrite the whole file can make a new chain: that shows
+// only with a key that they do not have, or with a hash that was noted elsewhere. docs/audit-log.md has the exact bytes.
 //
-// Records are written in the background and are on disk within 100 ms; Commit waits until they are. Nothing is
-// dropped: a writer that is faster than the disk waits. The package knows nothing of boxes and imports none of ours.
+// One goroutine writes. A record leaves the process within milliseconds and is on disk within 100 ms; Commit waits until
+// it is. Nothing is dropped: who is faster than the disk waits. When the file cannot be written, the log ends at the last
+// whole record, every further call returns the error, and Options.Failed is told once.
+//
+// What goes into a record may come from an agent that means harm. It can be any bytes, is written as printable ASCII,
+// and is cut beyond a size, with its length and hash kept. Secrets are replaced before that: those a Redactor was told,
+// and what has the shape of a known token. A secret that nobody named and that looks like nothing in particular stays.
+//
+// The package knows nothing of boxes and imports none of ours. To add a type of record: write its struct in a file of
+// events with a Type method, add it to events, and run the tests with -update, which describes it in
+// docs/audit-log.schema.json.
 package audit
 
 import (
 	"crypto/ed25519"
 	"crypto/sha256"
 	"errors"
-	"fmt"
-	"os"
 	"path/filepath"
 	"sync"
 	"time"
-
-	"golang.org/x/sys/unix"
 )
 
 // Version is that of the format.
 const Version = 1
 
-const (
-	// syncPeriod keeps well under the promise of 100 ms, with room for a slow disk.
-	syncPeriod = 50 * time.Millisecond
-	// maxQueued bounds the records that wait for the disk; beyond it Append waits, too.
-	maxQueued = 4 << 20
-)
+// maxQueued bounds the records that wait for the file; beyond it Append waits, too.
+const maxQueued = 1 << 20
 
 // Options say how a log is kept.
 type Options struct {
 	Session string
-	Key     ed25519.PrivateKey // signs the seal; nil: no signature
+	Key     ed25519.PrivateKey // signs the seal and the checkpoints; nil: no signature
 	Secrets *Redactor          // nil: only what looks like a secret is cut
 	// Failed is called once, from another goroutine, when the log can no longer be written.
 	Failed func(error)
@@ -45,16 +46,20 @@ type Options struct {
 type Log struct {
 	options Options
 	path    string
-	file    *os.File
+	file    file
+	encoder encoder
+	opened  time.Time
 
 	mu      sync.Mutex
 	changed *sync.Cond // synced, err or the queue have changed
 	queue   []byte
-	spare   []byte
 	seq     uint64 // of the next record
 	last    [sha256.Size]byte
-	synced  uint64 // records that are on disk
-	urgent  bool   // somebody waits
+	synced  uint64    // records that are on disk
+	signed  uint64    // the sequence number after the last signature
+	at      time.Time // of the last signature
+	urgent  bool      // somebody waits for a record
+	flooded bool      // the queue is better written now
 	sealed  bool
 	err     error
 	wake    chan struct{}
@@ -67,38 +72,6 @@ var ErrClosed = errors.New("the log is closed")
 // Path is where a session's log is in a directory.
 func Path(dir, session string) string { return filepath.Join(dir, session+".jsonl") }
 
-// Create makes the file, which only its owner may read, and which must not exist.
-func Create(dir string, o Options) (*Log, error) {
-	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return nil, err
-	}
-	path := Path(dir, o.Session)
-	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL|unix.O_NOFOLLOW, 0o600)
-	if err != nil {
-		return nil, err
-	}
-	if err := syncDir(dir); err != nil {
-		f.Close()
-		return nil, err
-	}
-	if o.Secrets == nil {
-		o.Secrets = &Redactor{}
-	}
-	l := &Log{options: o, path: path, file: f, wake: make(chan struct{}, 1), done: make(chan struct{})}
-	l.changed = sync.NewCond(&l.mu)
-	go l.write()
-	return l, nil
-}
-
-func syncDir(path string) error {
-	d, err := os.Open(path)
-	if err != nil {
-		return err
-	}
-	defer d.Close()
-	return d.Sync()
-}
-
 // Path is where the log is.
 func (l *Log) Path() string { return l.path }
 
@@ -109,90 +82,97 @@ func (l *Log) Append(e Event) error {
 }
 
 // Commit adds a record and returns when it is on disk: before what it is about takes effect.
-func (l *Log) Commit(e Event) error {
+func (l *Log) Commit(e Event) error { return l.Submit(e).Wait() }
+
+// Submit adds a record and has it brought to disk at once, but does not wait: the disk may work while the caller
+// prepares what the record is about. The caller must Wait before that takes effect.
+func (l *Log) Submit(e Event) Receipt {
 	seq, err := l.append(e, true)
-	if err != nil {
-		return err
+	return Receipt{log: l, seq: seq, err: err}
+}
+
+// A Receipt is for a record that is on its way to disk. The zero value stands for no record, and is an error.
+type Receipt struct {
+	log *Log
+	seq uint64
+	err error
+}
+
+// Wait returns when the record is on disk, or cannot be.
+func (r Receipt) Wait() error {
+	if r.err != nil {
+		return r.err
 	}
+	if r.log == nil {
+		return errors.New("no record was submitted")
+	}
+	l := r.log
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	for l.synced <= seq && l.err == nil {
+	for l.synced <= r.seq && l.err == nil {
 		l.changed.Wait()
 	}
-	if l.synced > seq {
+	if l.synced > r.seq {
 		return nil
 	}
 	return l.err
 }
 
 func (l *Log) append(e Event, urgent bool) (seq uint64, err error) {
-	data, err := encodeEvent(e, l.options.Secrets)
-	if err != nil {
-		return 0, fmt.Errorf("record %s: %w", e.Type(), err)
+	buf := l.encoder.buffer()
+	defer l.encoder.free(buf)
+	if *buf, err = l.encoder.append((*buf)[:0], e); err != nil {
+		return 0, err
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for len(l.queue) > maxQueued && l.err == nil {
 		l.changed.Wait()
 	}
-	return l.add(e.Type(), data, urgent)
-}
-
-// add makes the line. The caller holds the lock, so that sequence and chain are one.
-func (l *Log) add(kind string, data []byte, urgent bool) (uint64, error) {
 	if l.err != nil {
 		return 0, l.err
 	}
 	if l.sealed {
 		return 0, ErrClosed
 	}
-	seq := l.seq
-	l.queue, l.last = appendRecord(l.queue, record{seq: seq, time: time.Now(), session: l.options.Session, kind: kind, data: data, prev: l.last})
+	seq = l.add(e.Type(), *buf)
+	if l.options.Key != nil && l.seq-l.signed >= checkpointEvery {
+		err = l.sign(&Checkpoint{})
+	}
+	l.rouse(urgent)
+	return seq, err
+}
+
+// add makes the line. The caller holds the lock, so that sequence and chain are one.
+func (l *Log) add(kind string, data []byte) (seq uint64) {
+	now := time.Now()
+	l.queue, l.last = appendRecord(l.queue, record{seq: l.seq, time: now, elapsed: now.Sub(l.opened),
+		session: l.options.Session, kind: kind, data: data, prev: l.last})
 	l.seq++
+	return l.seq - 1
+}
+
+func (l *Log) rouse(urgent bool) {
 	l.urgent = l.urgent || urgent
+	l.flooded = l.flooded || len(l.queue) > maxQueued/4
 	select {
 	case l.wake <- struct{}{}:
 	default:
 	}
-	return seq, nil
 }
 
-// Close seals the log and returns when the seal is on disk.
+// Close seals the log and returns when the seal is on disk. A log that failed gets no seal; Close returns why.
 func (l *Log) Close() error {
 	l.mu.Lock()
+	var unsigned error
 	if !l.sealed && l.err == nil {
-		seal := Seal{Records: l.seq}
-		if key := l.options.Key; key != nil {
-			seal.PublicKey = key.Public().(ed25519.PublicKey)
-			seal.Signature = ed25519.Sign(key, signedBytes(l.options.Session, l.seq, l.last))
-		}
-		data, err := encodeEvent(seal, l.options.Secrets)
-		if err == nil {
-			_, err = l.add(seal.Type(), data, true)
-		}
-		if err != nil {
-			l.err = err
-		}
+		unsigned = l.sign(&Seal{})
 	}
-	already := l.sealed
 	l.sealed = true
+	l.rouse(true)
 	l.mu.Unlock()
-	if already {
-		<-l.done
-		return l.failure()
-	}
-	close(l.wake)
 	<-l.done
-	return errors.Join(l.failure(), l.file.Close())
-}
-
-func (l *Log) failure() error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return l.err
-}
-
-// signedBytes are what the key signs: where the chain stood when the seal was made.
-func signedBytes(session string, records uint64, last [sha256.Size]byte) []byte {
-	return fmt.Appendf(nil, "agentbox audit log v%d\n%s\n%d\n%x\n", Version, session, records, last)
+	return errors.Join(unsigned, l.err)
 }

@@ -11,18 +11,23 @@ type Event interface {
 	Type() string
 }
 
-// types are all there are; Schema describes them.
-var types = map[string]func() Event{
-	"session.start":  func() Event { return &Start{} },
-	"session.ready":  func() Event { return &Ready{} },
-	"session.exec":   func() Event { return &Exec{} },
-	"session.freeze": func() Event { return &Freeze{} },
-	"session.resume": func() Event { return &Resume{} },
-	"session.kill":   func() Event { return &Kill{} },
-	"session.end":    func() Event { return &End{} },
-	"limit.reached":  func() Event { return &LimitReached{} },
-	"usage":          func() Event { return &Usage{} },
-	"log.seal":       func() Event { return &Seal{} },
+// events are all there are; docs/audit-log.schema.json describes them.
+func events() []Event {
+	return []Event{
+		&Start{}, &Ready{}, &Exec{}, &Freeze{}, &Resume{}, &Kill{}, &End{},
+		&LimitReached{}, &Usage{},
+		&Checkpoint{}, &Seal{},
+	}
+}
+
+// newEvent is the empty event of a type, or nil.
+func newEvent(kind string) Event {
+	for _, e := range events() {
+		if e.Type() == kind {
+			return e
+		}
+	}
+	return nil
 }
 
 // Start is written before anything of the box exists.
@@ -42,6 +47,7 @@ type Start struct {
 	Dir          Text            `json:"dir"`
 	Limits       []Limit         `json:"limits"`
 	Degraded     []Degraded      `json:"degraded"`
+	Host         json.RawMessage `json:"host,omitempty"` // further facts of the machine, as they were probed
 	Network      Text            `json:"network"`
 }
 
@@ -120,6 +126,8 @@ type Usage struct {
 	MemoryBytes uint64  `json:"memory_bytes"`
 	CPUSeconds  float64 `json:"cpu_seconds"`
 	Pids        uint64  `json:"pids"`
+	ReadBytes   uint64  `json:"read_bytes,omitempty"`  // from devices, since the start
+	WriteBytes  uint64  `json:"write_bytes,omitempty"` // to devices, since the start
 }
 
 // Type is usage.
@@ -134,11 +142,23 @@ type End struct {
 	Error      Text    `json:"error,omitempty"`
 	Seconds    float64 `json:"seconds"`
 	PeakBytes  uint64  `json:"peak_memory_bytes,omitempty"`
+	PeakPids   uint64  `json:"peak_pids,omitempty"`
 	CPUSeconds float64 `json:"cpu_seconds,omitempty"`
 }
 
 // Type is session.end.
 func (End) Type() string { return "session.end" }
+
+// Checkpoint signs what precedes it, in a log that has a key: so often that no more than 1024 records stand without a
+// signature, and none for more than about ten seconds.
+type Checkpoint struct {
+	Records   uint64            `json:"records"` // before it
+	PublicKey ed25519.PublicKey `json:"public_key"`
+	Signature []byte            `json:"signature"`
+}
+
+// Type is log.checkpoint.
+func (Checkpoint) Type() string { return "log.checkpoint" }
 
 // Seal is the last record of a whole log.
 type Seal struct {

@@ -1,26 +1,55 @@
 package audit
 
 import (
+	"bytes"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"strconv"
+	"strings"
 	"unicode/utf16"
 	"unicode/utf8"
 )
 
 // Text is any bytes: an argument, a file's name. In the log it is a JSON string of printable ASCII, so that neither a
 // terminal nor an editor acts on it. What is no UTF-8 is written as Python does (PEP 383, "surrogateescape"): a byte
-// 0x80…0xff as \udc80…\udcff, which no text contains. Reading gives back the very bytes.
+// 0x80…0xff as \udc80…\udcff, which no text contains. Reading gives back the very bytes, unless secrets or a part of
+// a text that is too long are left out.
 type Text string
 
 // MarshalJSON never fails.
 func (t Text) MarshalJSON() ([]byte, error) { return appendText(nil, string(t)), nil }
 
-// UnmarshalJSON reads what MarshalJSON writes, and any other JSON string.
+// UnmarshalJSON reads a text, any other JSON string, and what stands for a text that was cut: its beginning, and a
+// remark about the rest.
 func (t *Text) UnmarshalJSON(b []byte) error {
+	if len(b) > 0 && b[0] == '{' {
+		return t.unmarshalCut(b)
+	}
 	s, err := parseText(b)
 	*t = Text(s)
 	return err
+}
+
+func (t *Text) unmarshalCut(b []byte) error {
+	var c cut
+	if err := json.Unmarshal(b, &c); err != nil {
+		return err
+	}
+	if c.Items > 0 {
+		*t = Text(fmt.Sprintf("%s[cut: %d more of %d bytes, SHA-256 %s]", c.Begin, c.Items, c.Bytes, c.SHA256))
+	} else {
+		*t = Text(fmt.Sprintf("%s[cut: %d bytes, SHA-256 %s]", c.Begin, c.Bytes, c.SHA256))
+	}
+	return nil
+}
+
+// A cut is what appendCut writes.
+type cut struct {
+	Begin  Text  `json:"cut"`
+	Bytes  int64 `json:"bytes"`
+	Items  int64 `json:"items,omitempty"`
+	SHA256 Text  `json:"sha256"`
 }
 
 // Texts turns a list of strings into the log's.
@@ -51,53 +80,50 @@ func appendRune(b []byte, r rune, size int, first byte) []byte {
 
 func appendText(b []byte, s string) []byte {
 	b = append(b, '"')
+	from := 0 // of a run that is written as it is
 	for i := 0; i < len(s); {
 		c := s[i]
-		if c >= ' ' && c < 0x7f {
-			if c == '"' || c == '\\' {
-				b = append(b, '\\')
-			}
-			b = append(b, c)
+		if c >= ' ' && c < 0x7f && c != '"' && c != '\\' {
 			i++
 			continue
 		}
-		r, size := utf8.DecodeRuneInString(s[i:])
-		b = appendRune(b, r, size, c)
-		i += size
-	}
-	return append(b, '"')
-}
-
-// ascii escapes what JSON leaves as it is, for strings that are not Text.
-func ascii(data []byte) []byte {
-	clean := true
-	for _, c := range data {
-		clean = clean && c < 0x7f
-	}
-	if clean {
-		return data
-	}
-	out := make([]byte, 0, len(data)+len(data)/4)
-	for i := 0; i < len(data); {
-		if data[i] < 0x7f {
-			out = append(out, data[i])
+		b = append(b, s[from:i]...)
+		if c == '"' || c == '\\' {
+			b = append(b, '\\', c)
 			i++
-			continue
+		} else {
+			r, size := utf8.DecodeRuneInString(s[i:])
+			b = appendRune(b, r, size, c)
+			i += size
 		}
-		r, size := utf8.DecodeRune(data[i:])
-		out = appendRune(out, r, size, data[i])
-		i += size
+		from = i
 	}
-	return out
+	return append(append(b, s[from:]...), '"')
 }
 
 var errText = errors.New("not a JSON string")
+
+// stringEnd is where the JSON string that begins at from ends, or where the data does.
+func stringEnd(b []byte, from int) int {
+	for i := from + 1; i < len(b); i++ {
+		switch b[i] {
+		case '\\':
+			i++
+		case '"':
+			return i + 1
+		}
+	}
+	return len(b)
+}
 
 func parseText(b []byte) (string, error) {
 	if len(b) < 2 || b[0] != '"' || b[len(b)-1] != '"' {
 		return "", errText
 	}
 	b = b[1 : len(b)-1]
+	if bytes.IndexByte(b, '\\') < 0 {
+		return string(b), nil
+	}
 	out := make([]byte, 0, len(b))
 	for i := 0; i < len(b); i++ {
 		if b[i] != '\\' {
@@ -108,11 +134,11 @@ func parseText(b []byte) (string, error) {
 			return "", errText
 		}
 		if b[i] != 'u' {
-			c, ok := shortEscapes[b[i]]
-			if !ok {
+			c := strings.IndexByte(shortEscapes, b[i])
+			if c < 0 {
 				return "", fmt.Errorf(`%w: unknown escape \%c`, errText, b[i])
 			}
-			out = append(out, c)
+			out = append(out, shortMeanings[c])
 			continue
 		}
 		r, used, err := parseUnit(b[i+1:])
@@ -129,7 +155,11 @@ func parseText(b []byte) (string, error) {
 	return string(out), nil
 }
 
-var shortEscapes = map[byte]byte{'"': '"', '\\': '\\', '/': '/', 'b': '\b', 'f': '\f', 'n': '\n', 'r': '\r', 't': '\t'}
+// What follows a backslash, and what it stands for.
+const (
+	shortEscapes  = `"\/bfnrt`
+	shortMeanings = "\"\\/\b\f\n\r\t"
+)
 
 // parseUnit reads four digits, and four more where the first are half of a pair.
 func parseUnit(b []byte) (r rune, used int, err error) {

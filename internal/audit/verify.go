@@ -1,14 +1,13 @@
 package audit
 
 import (
-	"bufio"
 	"bytes"
 	"crypto/ed25519"
-	"crypto/sha256"
 	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
+	"strings"
 )
 
 // A Verdict is what verification says of a whole log.
@@ -25,13 +24,38 @@ const (
 type Report struct {
 	Verdict Verdict `json:"verdict"`
 	Session string  `json:"session,omitempty"`
-	Records uint64  `json:"records"` // that are whole, the seal among them
-	Last    string  `json:"last_hash,omitempty"`
-	Signed  bool    `json:"signed"`           // by the key that was asked for, or by the one it names
-	Key     string  `json:"key,omitempty"`    // hex
-	Why     string  `json:"why,omitempty"`    // of a verdict that is not sealed
-	Line    uint64  `json:"line,omitempty"`   // from 1: the first line that is not as it was
-	Offset  int64   `json:"offset,omitempty"` // in bytes, of that line
+	Records uint64  `json:"records"`             // that are whole, the seal among them
+	Last    string  `json:"last_hash,omitempty"` // of them
+	Signed  bool    `json:"signed"`              // the seal is signed, by the key that was asked for or by the one it names
+	Vouched uint64  `json:"records_signed"`      // records up to the last good signature, and with it
+	Key     string  `json:"key,omitempty"`       // hex
+	Torn    int     `json:"torn_bytes,omitempty"`
+	Why     string  `json:"why,omitempty"`  // of a verdict that is not sealed
+	Line    uint64  `json:"line,omitempty"` // from 1: the first line that is not as it was
+	Offset  int64   `json:"offset"`         // in bytes, where that line begins; else where the whole records end
+}
+
+// String is the report as a sentence without a full stop.
+func (r Report) String() string {
+	var b strings.Builder
+	switch r.Verdict {
+	case Sealed:
+		fmt.Fprintf(&b, "sealed: %d records", r.Records)
+	case Unsealed:
+		if r.Records == 0 {
+			fmt.Fprintf(&b, "unsealed before the first record: %s", r.Why)
+		} else {
+			fmt.Fprintf(&b, "unsealed after record %d: %s", r.Records-1, r.Why)
+		}
+	case Broken:
+		fmt.Fprintf(&b, "broken at record %d (line %d, byte %d): %s", r.Line-1, r.Line, r.Offset, r.Why)
+	default:
+		return "not verified"
+	}
+	if r.Vouched > 0 {
+		fmt.Fprintf(&b, "; %d signed by %s", r.Vouched, r.Key)
+	}
+	return b.String()
 }
 
 // Expected is what somebody else knows of a log.
@@ -40,119 +64,118 @@ type Expected struct {
 	Last string            // its last hash, in hex, from a place that its writer could not change; "": not known
 }
 
-// maxLine bounds what is held of one line: a command line can reach two mebibytes, and escapes take six bytes for one.
-const maxLine = 16 << 20
-
 // Verify reads a log to its end. The error is the reader's; a log that was tampered with is a Report.
 func Verify(r io.Reader, want Expected) (Report, error) {
-	v := verifier{report: Report{Verdict: Unsealed}, want: want}
-	lines := bufio.NewReaderSize(r, 64<<10)
+	want.Last = strings.ToLower(want.Last)
+	v := verifier{report: Report{Verdict: Unsealed}, want: want, last: strings.Repeat("0", digits)}
+	lines := newLines(r)
 	for {
-		line, whole, err := readLine(lines)
-		if err != nil && !errors.Is(err, io.EOF) {
-			if errors.Is(err, errLong) {
+		line, err := lines.next()
+		if err == nil {
+			err = v.line(line)
+			if err != nil {
 				return v.broken(err), nil
 			}
-			return v.report, err
+			v.report.Offset += int64(len(line)) + 1
+			continue
 		}
-		if len(line) == 0 && !whole {
-			break
-		}
-		if !whole {
-			v.report.Why = fmt.Sprintf("%d bytes of a record that was being written follow record %d", len(line), v.report.Records)
-			v.torn = true
-			break
-		}
-		if err := v.line(line); err != nil {
+		if errors.Is(err, errLong) {
 			return v.broken(err), nil
 		}
-		v.offset += int64(len(line)) + 1
-	}
-	return v.end(), nil
-}
-
-var errLong = errors.New("the line is longer than a record can be")
-
-// readLine reads up to a newline; whole says that there was one.
-func readLine(r *bufio.Reader) (line []byte, whole bool, err error) {
-	for {
-		part, err := r.ReadSlice('\n')
-		line = append(line, part...)
-		if len(line) > maxLine {
-			return nil, false, errLong
+		if !errors.Is(err, io.EOF) {
+			return v.report, err
 		}
-		switch {
-		case err == nil:
-			return line[:len(line)-1], true, nil
-		case !errors.Is(err, bufio.ErrBufferFull):
-			return line, false, err
-		}
+		v.report.Torn = lines.torn()
+		return v.end(), nil
 	}
 }
 
 type verifier struct {
 	report Report
 	want   Expected
-	last   [sha256.Size]byte
+	last   string
 	sealed bool
-	torn   bool
-	offset int64
 }
 
 func (v *verifier) line(line []byte) error {
 	if v.sealed {
 		return errors.New("it follows the seal")
 	}
-	r, err := ParseRecord(line)
+	r, err := parse(line)
 	if err != nil {
 		return err
 	}
 	switch {
 	case r.Seq != v.report.Records:
 		return fmt.Errorf("it is record %d, where record %d belongs", r.Seq, v.report.Records)
-	case r.Prev != hex.EncodeToString(v.last[:]):
+	case r.Prev != v.last:
 		return errors.New("it does not follow the record before it")
-	case v.report.Session != "" && string(r.Session) != v.report.Session:
+	case r.Seq > 0 && string(r.Session) != v.report.Session:
 		return fmt.Errorf("it is of session %q", r.Session)
 	}
-	if r.Type == Text(Seal{}.Type()) {
-		if err := v.seal(r); err != nil {
-			return err
-		}
-	}
-	sum, err := hex.DecodeString(r.Hash)
-	if err != nil {
+	if err := v.signature(r); err != nil {
 		return err
 	}
-	v.last = [sha256.Size]byte(sum)
+	v.last = r.Hash
 	v.report.Session, v.report.Last = string(r.Session), r.Hash
 	v.report.Records++
 	return nil
 }
 
-func (v *verifier) seal(r Record) error {
+// signature checks a seal or a checkpoint, and that one is not missing.
+func (v *verifier) signature(r Record) error {
+	kind := string(r.Type)
+	if kind != (Seal{}).Type() && kind != (Checkpoint{}).Type() {
+		if v.key() != nil && r.Seq-v.report.Vouched >= checkpointEvery {
+			return errors.New("a signature is missing before it")
+		}
+		return nil
+	}
 	e, err := r.Event()
 	if err != nil {
 		return err
 	}
-	s, ok := e.(*Seal)
-	if !ok || s.Records != r.Seq {
-		return errors.New("the seal counts other records")
+	s, ok := e.(signable)
+	if !ok || s.get().Records != r.Seq {
+		return errors.New("it counts other records")
 	}
-	v.sealed = true
-	if len(s.PublicKey) == 0 && len(s.Signature) == 0 {
+	v.sealed = kind == (Seal{}).Type()
+	return v.signed(r, s.get())
+}
+
+func (v *verifier) signed(r Record, s signature) error {
+	if len(s.PublicKey) == 0 && len(s.Signature) == 0 && v.sealed && v.key() == nil {
 		return nil
 	}
-	if len(s.PublicKey) != ed25519.PublicKeySize || !ed25519.Verify(s.PublicKey, signedBytes(string(r.Session), s.Records, v.last), s.Signature) {
-		return errors.New("the seal's signature is wrong")
+	if key := v.key(); key != nil && !bytes.Equal(key, s.PublicKey) {
+		return errors.New("it is not signed by the expected key")
 	}
-	v.report.Signed, v.report.Key = true, hex.EncodeToString(s.PublicKey)
+	prev, err := hex.DecodeString(v.last)
+	if err != nil || len(prev) != len(r.Prev)/2 {
+		return errForm
+	}
+	if len(s.PublicKey) != ed25519.PublicKeySize ||
+		!ed25519.Verify(s.PublicKey, signedBytes(string(r.Type), string(r.Session), s.Records, [32]byte(prev)), s.Signature) {
+		return errors.New("its signature is wrong")
+	}
+	v.report.Key, v.report.Signed, v.report.Vouched = hex.EncodeToString(s.PublicKey), v.sealed, r.Seq+1
 	return nil
 }
 
+// key is the one that must have signed: the expected one, or else that of the first signature.
+func (v *verifier) key() ed25519.PublicKey {
+	if v.want.Key != nil || v.report.Key == "" {
+		return v.want.Key
+	}
+	key, err := hex.DecodeString(v.report.Key)
+	if err != nil {
+		return nil
+	}
+	return key
+}
+
 func (v *verifier) broken(err error) Report {
-	v.report.Verdict, v.report.Why = Broken, err.Error()
-	v.report.Line, v.report.Offset = v.report.Records+1, v.offset
+	v.report.Verdict, v.report.Why, v.report.Line = Broken, err.Error(), v.report.Records+1
 	return v.report
 }
 
@@ -161,24 +184,16 @@ func (v *verifier) end() Report {
 	switch {
 	case v.want.Last != "" && v.want.Last != v.report.Last:
 		return v.broken(fmt.Errorf("the last hash is not %s", v.want.Last))
-	case v.sealed && v.torn:
-		return v.broken(errors.New("bytes follow the seal"))
-	case v.sealed && v.want.Key != nil && !bytes.Equal(v.want.Key, v.key()):
-		return v.broken(errors.New("it is not signed by the expected key"))
+	case v.sealed && v.report.Torn > 0:
+		return v.broken(fmt.Errorf("%d bytes follow the seal", v.report.Torn))
 	case v.sealed:
 		v.report.Verdict = Sealed
-	case v.report.Records == 0 && v.report.Why == "":
+	case v.report.Torn > 0:
+		v.report.Why = fmt.Sprintf("%d bytes of a record that was not written to its end follow", v.report.Torn)
+	case v.report.Records == 0:
 		v.report.Why = "it is empty"
-	case v.report.Why == "":
-		v.report.Why = fmt.Sprintf("the log ends after record %d without a seal", v.report.Records-1)
+	default:
+		v.report.Why = "there is no seal"
 	}
 	return v.report
-}
-
-func (v *verifier) key() []byte {
-	key, err := hex.DecodeString(v.report.Key)
-	if err != nil {
-		return nil
-	}
-	return key
 }

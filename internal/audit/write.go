@@ -1,83 +1,162 @@
 package audit
 
 import (
+	"bytes"
+	"errors"
 	"fmt"
 	"os"
 	"time"
 )
 
-// write brings the queue to disk until the log is closed.
+const (
+	// gatherTime lets records gather, so that one write serves many.
+	gatherTime = 5 * time.Millisecond
+	// syncTime keeps well under the promise of 100 ms, with room for a slow disk.
+	syncTime = 50 * time.Millisecond
+)
+
+// A writer brings the queue of a log to its file. Only its goroutine touches the file.
+type writer struct {
+	log     *Log
+	spare   []byte
+	size    int64     // of the file, in whole records
+	written uint64    // records in the file, on disk or not
+	dirty   time.Time // when the first of them that is not on disk was written; zero when all are
+	timer   *time.Timer
+}
+
+// write runs until the log is closed or fails.
 func (l *Log) write() {
-	defer close(l.done)
-	var size int64 // of whole records
-	for range l.wake {
-		l.linger()
-		batch, upTo := l.take()
-		if len(batch) == 0 {
-			continue
-		}
-		n, err := l.file.Write(batch)
+	w := writer{log: l, timer: time.NewTimer(time.Hour)}
+	defer w.timer.Stop()
+	err := w.run()
+	if closed := l.file.Close(); err == nil {
+		err = closed
+	}
+	if err != nil {
+		l.fail(err)
+	}
+	close(l.done)
+}
+
+func (w *writer) run() error {
+	for {
+		b, err := w.log.take(w.spare)
 		if err == nil {
-			err = l.file.Sync()
+			err = w.put(b)
 		}
 		if err != nil {
-			if n > 0 { // half a record would read as tampering
-				_ = l.file.Truncate(size)
+			return err
+		}
+		if !w.dirty.IsZero() && (b.urgent || b.last || time.Since(w.dirty) >= syncTime) {
+			if err := w.log.file.Sync(); err != nil {
+				return err
 			}
-			l.fail(err)
-			return
+			w.dirty = time.Time{}
+			w.log.reached(w.written)
 		}
-		size += int64(n)
-		l.mu.Lock()
-		l.synced, l.spare = upTo, batch
-		l.changed.Broadcast()
-		l.mu.Unlock()
-	}
-	if batch, _ := l.take(); len(batch) > 0 { // closed between a look and the next
-		if _, err := l.file.Write(batch); err != nil {
-			_ = l.file.Truncate(size)
-			l.fail(err)
-			return
+		if b.last {
+			return nil
 		}
-		if err := l.file.Sync(); err != nil {
-			l.fail(err)
-		}
+		w.wait()
 	}
 }
 
-// linger lets records gather, so that one sync serves many, unless somebody waits for one.
-func (l *Log) linger() {
-	timer := time.NewTimer(syncPeriod)
-	defer timer.Stop()
-	for {
-		l.mu.Lock()
-		hurry := l.urgent || l.sealed || len(l.queue) > maxQueued/2
-		l.mu.Unlock()
-		if hurry {
-			return
-		}
+// put writes a batch. What a failure leaves of it is cut back to whole records: half of one would read as a crash.
+func (w *writer) put(b batch) error {
+	w.spare = b.lines
+	if cap(w.spare) > 2*maxQueued { // one record was huge
+		w.spare = nil
+	}
+	if len(b.lines) == 0 {
+		return nil
+	}
+	n, err := w.log.file.Write(b.lines)
+	if err != nil {
+		w.size += int64(bytes.LastIndexByte(b.lines[:n], '\n') + 1)
+		return errors.Join(err, w.log.file.Truncate(w.size))
+	}
+	w.size += int64(n)
+	w.written = b.upTo
+	if w.dirty.IsZero() {
+		w.dirty = time.Now()
+	}
+	return nil
+}
+
+// wait returns when there is something to do: a while after a record came, at once where somebody waits for one, and
+// when what was written must go to disk.
+func (w *writer) wait() {
+	if at, ok := w.deadline(); !ok {
+		<-w.log.wake
+	} else {
+		w.timer.Reset(time.Until(at))
 		select {
-		case <-timer.C:
+		case <-w.log.wake:
+		case <-w.timer.C:
 			return
-		case _, open := <-l.wake:
-			if !open {
-				return
-			}
+		}
+	}
+	w.timer.Reset(gatherTime)
+	for !w.log.hurry() {
+		select {
+		case <-w.log.wake:
+		case <-w.timer.C:
+			return
 		}
 	}
 }
 
-func (l *Log) take() (batch []byte, upTo uint64) {
+func (l *Log) hurry() bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	batch, l.queue, l.spare = l.queue, l.spare[:0], nil
-	l.urgent = false
-	return batch, l.seq
+	return l.urgent || l.flooded || l.sealed
+}
+
+// deadline is when the writer must act even if nothing happens.
+func (w *writer) deadline() (time.Time, bool) {
+	if !w.dirty.IsZero() {
+		return w.dirty.Add(syncTime), true
+	}
+	w.log.mu.Lock()
+	defer w.log.mu.Unlock()
+	return w.log.nextCheckpoint()
+}
+
+// A batch is what the writer takes at once.
+type batch struct {
+	lines  []byte
+	upTo   uint64 // the sequence number after the last of them
+	urgent bool   // somebody waits; a flood is no reason to sync, only to write
+	last   bool   // with the seal
+}
+
+// take exchanges the queue for an empty buffer.
+func (l *Log) take(spare []byte) (b batch, err error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if at, ok := l.nextCheckpoint(); ok && !time.Now().Before(at) && !l.sealed {
+		err = l.sign(&Checkpoint{})
+	}
+	b = batch{lines: l.queue, upTo: l.seq, urgent: l.urgent, last: l.sealed}
+	l.queue, l.urgent, l.flooded = spare[:0], false, false
+	l.changed.Broadcast()
+	return b, err
+}
+
+func (l *Log) reached(n uint64) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.synced = n
+	l.changed.Broadcast()
 }
 
 // fail ends the log. What waits gets the error; so does whoever decides what becomes of the box.
 func (l *Log) fail(err error) {
-	err = fmt.Errorf("%s cannot be written: %w", l.path, unwrapPath(err))
+	if path := new(os.PathError); errors.As(err, &path) {
+		err = path.Err
+	}
+	err = fmt.Errorf("%s cannot be written: %w", l.path, err)
 	l.mu.Lock()
 	l.err = err
 	l.queue = nil
@@ -86,11 +165,4 @@ func (l *Log) fail(err error) {
 	if l.options.Failed != nil {
 		go l.options.Failed(err)
 	}
-}
-
-func unwrapPath(err error) error {
-	if e, ok := err.(*os.PathError); ok { //nolint:errorlint // os returns it as it is
-		return e.Err
-	}
-	return err
 }

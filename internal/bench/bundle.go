@@ -16,7 +16,7 @@ const rootRange = 1879048192
 
 // writeBundle makes a bundle with what a box of agentbox has: the same namespaces, a root of read-only binds, the same
 // tmpfs mounts and covered paths, no capability, and moby's system call list.
-func writeBundle(dir string, c caller) error {
+func writeBundle(dir string, c caller, command []string) error {
 	root := filepath.Join(dir, "rootfs")
 	if err := os.MkdirAll(root, 0o755); err != nil {
 		return err
@@ -29,12 +29,12 @@ func writeBundle(dir string, c caller) error {
 		Version: "1.0.2", Hostname: "agentbox",
 		Root: &specs.Root{Path: "rootfs", Readonly: true},
 		Process: &specs.Process{
-			Args: []string{"/bin/true"}, Cwd: c.project, NoNewPrivileges: true, Capabilities: &specs.LinuxCapabilities{},
+			Args: command, Cwd: c.project, NoNewPrivileges: true, Capabilities: &specs.LinuxCapabilities{},
 			Env:     []string{"PATH=/usr/bin:/bin", "HOME=" + c.home},
 			Rlimits: []specs.POSIXRlimit{{Type: "RLIMIT_CORE"}},
 		},
 		Mounts: append(mounts, boxMounts(c)...),
-		Linux:  linuxSpec(c),
+		Linux:  linuxSpec(c, filepath.Base(dir) != "crun"), // which is told to make no control group
 	}
 	for _, m := range spec.Mounts {
 		if err := os.MkdirAll(filepath.Join(root, m.Destination), 0o755); err != nil {
@@ -97,7 +97,7 @@ func boxMounts(c caller) []specs.Mount {
 	return append(list, specs.Mount{Destination: c.project, Source: c.project, Type: "bind", Options: []string{"rbind", "rw", "nosuid", "nodev"}})
 }
 
-func linuxSpec(c caller) *specs.Linux {
+func linuxSpec(c caller, limited bool) *specs.Linux {
 	ids := []specs.LinuxIDMapping{{ContainerID: 0, HostID: rootRange, Size: 65536}}
 	gids := ids
 	if c.kind != "root" {
@@ -111,6 +111,11 @@ func linuxSpec(c caller) *specs.Linux {
 	}
 	for _, ns := range []specs.LinuxNamespaceType{specs.UserNamespace, specs.MountNamespace, specs.PIDNamespace, specs.IPCNamespace, specs.UTSNamespace, specs.NetworkNamespace, specs.CgroupNamespace} {
 		l.Namespaces = append(l.Namespaces, specs.LinuxNamespace{Type: ns})
+	}
+	if limited && c.kind == "root" { // an ordinary user's runc has no control group to hold them
+		memory, period, quota, pids := int64(limitMemory), uint64(100_000), int64(limitCPUs*100_000), int64(limitPids)
+		l.Resources = &specs.LinuxResources{Memory: &specs.LinuxMemory{Limit: &memory, Swap: &memory},
+			CPU: &specs.LinuxCPU{Quota: &quota, Period: &period}, Pids: &specs.LinuxPids{Limit: &pids}}
 	}
 	return l
 }

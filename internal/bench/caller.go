@@ -12,6 +12,13 @@ import (
 	"syscall"
 )
 
+// The limits of every box, so that holding them is part of what is measured.
+const (
+	limitMemory = 4 << 30
+	limitCPUs   = 2
+	limitPids   = 512
+)
+
 // A caller is somebody who starts boxes: root, or an ordinary user.
 type caller struct {
 	kind     string // "root" or "user"
@@ -101,6 +108,13 @@ func (c *caller) prepare(dir string) error {
 		return err
 	}
 	if err := os.Chmod(c.run, 0o700); err != nil {
+		return err
+	}
+	profile := filepath.Join(c.home, ".config/agentbox/profile.toml")
+	if err := os.MkdirAll(filepath.Dir(profile), 0o755); err != nil {
+		return err
+	}
+	if err := os.WriteFile(profile, []byte(fmt.Sprintf("[limits]\nmemory = %d\ncpus = %d\npids = %d\n", limitMemory, limitCPUs, limitPids)), 0o644); err != nil {
 		return err
 	}
 	return c.own(dir)

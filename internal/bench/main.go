@@ -1,6 +1,6 @@
 // Command bench measures agentbox beside its peers in one interleaved run and prints a table for the README.
 //
-//	go run ./internal/bench -agentbox ./agentbox [-n 30] [-user NAME] [-json]
+//	go run ./internal/bench -agentbox ./agentbox [-n 30] [-idle 200] [-user NAME] [-json]
 //
 // Start-up is the wall time of a whole `/bin/true` in a box, from fork to wait, of every contestant in turn, in an
 // order that rotates, so that a slow moment of the machine meets all of them. The peers get what agentbox has:
@@ -21,6 +21,7 @@ import (
 type options struct {
 	agentbox string
 	n        int
+	idle     int
 	user     string
 	json     bool
 }
@@ -30,6 +31,7 @@ type Report struct {
 	Machine  Machine    `json:"machine"`
 	Startups []Startup  `json:"startups"`
 	Inside   []Inside   `json:"inside"`
+	Crowds   []Crowd    `json:"crowds"`
 	Budgets  []Budget   `json:"budgets"`
 	Skipped  []string   `json:"skipped,omitempty"`
 	RSS      int64      `json:"supervisor_rss_bytes"`
@@ -50,6 +52,7 @@ func main() {
 	var o options
 	flag.StringVar(&o.agentbox, "agentbox", "./agentbox", "the binary to measure")
 	flag.IntVar(&o.n, "n", 30, "starts of each contestant")
+	flag.IntVar(&o.idle, "idle", 200, "idle boxes at once; 0 leaves that part out")
 	flag.StringVar(&o.user, "user", "", "as root: the ordinary user for the rootless rows (default: $SUDO_USER, or the first of /etc/subuid)")
 	flag.BoolVar(&o.json, "json", false, "print JSON")
 	flag.Parse()
@@ -112,6 +115,11 @@ func (r *Report) measure(o options, callers []caller, box string) error {
 	var err error
 	if r.Startups, err = startups(list, o.n); err != nil {
 		return err
+	}
+	if o.idle > 0 {
+		var skipped []string
+		r.Crowds, skipped = crowds(callers[0], box, o.idle)
+		r.Skipped = append(r.Skipped, skipped...)
 	}
 	r.Inside, r.RSS, err = insideOutside(callers[0], box)
 	if err != nil {

@@ -107,6 +107,12 @@ func markdown(out io.Writer, r Report) error {
 	for _, i := range r.Inside {
 		fmt.Fprintf(&b, "| %s | %s | %s | %.2f× |\n", i.Operation, duration(i.OutsideNS), duration(i.InsideNS), i.Ratio)
 	}
+	if len(r.Crowds) > 0 {
+		b.WriteString("\n| idle boxes | starts per second | memory per box | supervisor, resident | shared pages divided | ending all |\n|---|---|---|---|---|---|\n")
+	}
+	for _, c := range r.Crowds {
+		fmt.Fprintf(&b, "| %d of %s | %.0f | %.1f MiB | %.1f MiB | %.1f MiB | %.0f ms |\n", c.Boxes, c.Tool, c.PerSecond, c.BoxMiB, c.SuperMiB, c.SuperPSS, c.EndMillis)
+	}
 	b.WriteString("\n| budget | measured | must | aim | |\n|---|---|---|---|---|\n")
 	for _, x := range r.Budgets {
 		fmt.Fprintf(&b, "| %s | %.2f%s | ≤ %g | ≤ %g | %s |\n", x.What, x.Value, x.Unit, x.Must, x.Aim, x.Verdict)

@@ -65,8 +65,11 @@ func Socketpair() (control *Control, child *os.File, err error) {
 func (c *Control) Receive() (Message, error) {
 	var b [messageSize + 1]byte
 	n, err := c.file.Read(b[:])
+	if errors.Is(err, unix.ECONNRESET) {
+		n, err = c.file.Read(b[:]) // it left without reading what we wrote; what it said before is still there
+	}
 	switch {
-	case err != nil && errors.Is(err, unix.ECONNRESET), err == nil && n == 0:
+	case errors.Is(err, io.EOF), errors.Is(err, unix.ECONNRESET), err == nil && n == 0:
 		return Message{}, io.EOF
 	case err != nil:
 		return Message{}, err

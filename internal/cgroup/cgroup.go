@@ -22,52 +22,72 @@ import (
 type Group struct {
 	plan  limits.Group
 	name  string
-	scope *scope // the unit of systemd, when the plan asks for one
+	aside bool // this process has stepped aside
+
+	killsAround uint64 // when the box began
 }
 
 // Name is what the group of a session is called.
 func Name(session string) string { return "agentbox-" + session }
 
-// Make creates the group and sets its limits; nothing is in it yet. Dirs are noted before they are made, so that a
-// sweep finds them. A scope is made by Attach.
-func Make(plan *limits.Group, session string, note func(dirs []string) error) (*Group, error) {
+func newGroup(plan *limits.Group, session string) *Group {
 	g := &Group{plan: *plan, name: Name(session)}
 	g.plan.Parts = slices.Clone(plan.Parts)
+	return g
+}
+
+// Make creates the group and sets its limits; nothing is in it yet. Dirs are noted before they are made, so that a
+// sweep finds them. A group in a scope is made by Attach, and removed by systemd whatever happens.
+func Make(plan *limits.Group, session string, note func(dirs []string) error) (*Group, error) {
+	g := newGroup(plan, session)
 	if plan.Scope {
 		return g, nil
 	}
-	if err := note(g.Dirs()); err != nil {
+	dirs := g.Dirs()
+	if plan.Aside {
+		dirs = append(dirs, g.asideDir())
+	}
+	if err := note(dirs); err != nil {
 		return nil, err
 	}
-	for _, p := range g.plan.Parts {
-		if err := g.makePart(p); err != nil {
-			return nil, errors.Join(err, g.Remove())
-		}
+	if err := g.make(); err != nil {
+		return nil, errors.Join(err, g.Remove())
 	}
 	return g, nil
 }
 
-func (g *Group) makePart(p limits.Part) error {
-	if g.plan.Version == 2 {
-		if err := enable(p.Parent, p.Controllers); err != nil {
+func (g *Group) make() error {
+	if g.plan.Aside {
+		if err := g.stepAside(); err != nil {
 			return err
 		}
 	}
-	dir := filepath.Join(p.Parent, g.name)
-	if err := os.Mkdir(dir, 0o755); err != nil {
-		return err
+	for _, p := range g.plan.Parts {
+		if err := g.enable(p); err != nil {
+			return err
+		}
+		dir := filepath.Join(p.Parent, g.name)
+		if err := os.Mkdir(dir, 0o755); err != nil {
+			return err
+		}
+		if err := set(dir, p.Settings); err != nil {
+			return err
+		}
 	}
-	return set(dir, p.Settings)
+	return nil
 }
 
-// enable hands controllers down from a group of version 2 to its children.
-func enable(dir string, controllers []string) error {
-	data, err := os.ReadFile(filepath.Join(dir, subtreeFile))
+// enable hands the controllers of a part of version 2 down to the box's group.
+func (g *Group) enable(p limits.Part) error {
+	if g.plan.Version != 2 {
+		return nil
+	}
+	data, err := os.ReadFile(filepath.Join(p.Parent, subtreeFile))
 	if err != nil {
 		return err
 	}
 	var missing []string
-	for _, c := range controllers {
+	for _, c := range p.Controllers {
 		if !slices.Contains(strings.Fields(string(data)), c) {
 			missing = append(missing, "+"+c)
 		}
@@ -75,7 +95,7 @@ func enable(dir string, controllers []string) error {
 	if missing == nil {
 		return nil
 	}
-	return write(dir, subtreeFile, strings.Join(missing, " "))
+	return write(p.Parent, subtreeFile, strings.Join(missing, " "))
 }
 
 func set(dir string, settings []limits.Setting) error {
@@ -157,10 +177,11 @@ func (g *Group) Remove() error {
 	if g == nil {
 		return nil
 	}
-	if g.scope != nil {
-		return g.scope.stop()
+	err := Remove(g.Dirs())
+	if g.aside {
+		err = errors.Join(err, g.stepBack())
 	}
-	return Remove(g.Dirs())
+	return err
 }
 
 // Remove takes directories of control groups away. One that is not there is no error, and only empty groups go.
@@ -172,20 +193,26 @@ func Remove(dirs []string) error {
 			continue
 		}
 		thaw(dir) // a frozen process of version 1 does not even die
-		deadline := time.Now().Add(removal)
-		for {
-			err := unix.Rmdir(dir)
-			if err == nil || errors.Is(err, unix.ENOENT) {
-				break
-			}
-			if !errors.Is(err, unix.EBUSY) || time.Now().After(deadline) {
-				all = append(all, &os.PathError{Op: "remove", Path: dir, Err: err})
-				break
-			}
-			time.Sleep(time.Millisecond)
+		if err := removeEmpty(dir); err != nil {
+			all = append(all, &os.PathError{Op: "remove", Path: dir, Err: err})
+		} else if strings.HasSuffix(dir, asideSuffix) {
+			all = append(all, takeBack(filepath.Dir(dir), dir))
 		}
 	}
 	return errors.Join(all...)
+}
+
+// removeEmpty waits for the kernel to forget a group's processes.
+func removeEmpty(dir string) error {
+	for deadline := time.Now().Add(removal); ; time.Sleep(time.Millisecond) {
+		err := unix.Rmdir(dir)
+		if err == nil || errors.Is(err, unix.ENOENT) {
+			return nil
+		}
+		if !errors.Is(err, unix.EBUSY) || time.Now().After(deadline) {
+			return err
+		}
+	}
 }
 
 func read(dir, file string) string {

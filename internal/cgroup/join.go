@@ -6,56 +6,57 @@ import (
 	"fmt"
 	"io/fs"
 	"path/filepath"
-	"strings"
-
-	systemd "github.com/coreos/go-systemd/v22/dbus"
 
 	"agentbox/limits"
 )
 
-// Of finds the group of a box that runs, by its session and one of its processes.
-func Of(plan *limits.Group, session string, pid int) (*Group, error) {
+// Of finds the group of a box that runs, by its session and its agent.
+func Of(plan *limits.Group, session string, agent int) (*Group, error) {
 	if plan == nil {
 		return nil, nil
 	}
-	g := &Group{plan: *plan, name: Name(session)}
+	g := newGroup(plan, session)
 	if !plan.Scope {
 		return g, nil
 	}
-	own, err := readOwn(fmt.Sprintf("/proc/%d/cgroup", pid))
+	dir, err := groupOf(agent)
 	if err != nil {
 		return nil, err
 	}
-	mounts, err := readMounts("/proc/self/mountinfo")
+	if filepath.Base(dir) != g.name {
+		return nil, fmt.Errorf("the box's control group %s is not that of its session", dir)
+	}
+	for i := range g.plan.Parts {
+		g.plan.Parts[i].Parent = filepath.Dir(dir)
+	}
+	return g, nil
+}
+
+// groupOf is the directory of a process's group of version 2.
+func groupOf(pid int) (string, error) {
+	c := caller{self: fmt.Sprintf("/proc/%d", pid)}
+	_, own, err := c.read()
 	if err != nil {
-		return nil, err
+		return "", err
+	}
+	mounts, _, err := caller{self: "/proc/self"}.read() // the process may have others
+	if err != nil {
+		return "", err
 	}
 	for _, m := range mounts {
 		if dir, ok := m.dir(own[""]); ok && m.version == 2 {
-			g.name = filepath.Base(dir)
-			for i := range g.plan.Parts {
-				g.plan.Parts[i].Parent = filepath.Dir(dir)
-			}
-			return g, nil
+			return dir, nil
 		}
 	}
-	return nil, errors.New("the box's control group is not visible")
+	return "", errors.New("the box's control group is not visible")
 }
 
-// Add puts one more process into the group of a box that runs.
+// Add puts one more process into the group of a box that runs. Who may write neither there nor to the nearest group
+// above both that and the caller's is refused by the kernel.
 func (g *Group) Add(ctx context.Context, pid int) error {
 	err := write(g.Dirs()[0], procsFile, fmt.Sprint(pid))
-	if !g.plan.Scope || !errors.Is(err, fs.ErrPermission) {
-		return err
+	if g.plan.Scope && errors.Is(err, fs.ErrPermission) {
+		return g.addToScope(ctx, pid)
 	}
-	// From a login session's group only systemd may take a process away.
-	conn, err := systemd.NewUserConnectionContext(ctx)
-	if err != nil {
-		return fmt.Errorf("systemd: %w", err)
-	}
-	defer conn.Close()
-	if !strings.HasSuffix(g.name, ".scope") {
-		return fmt.Errorf("%s is not a scope of systemd", g.name)
-	}
-	return conn.AttachProcessesToUnit(ctx, g.name, "/", []uint32{uint32(pid)})
+	return err
 }

@@ -1,11 +1,11 @@
 package cgroup
 
 import (
-	"bufio"
 	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 
 	"golang.org/x/sys/unix"
@@ -20,70 +20,83 @@ const (
 	controllersFile = "cgroup.controllers"
 )
 
-// wanted are the controllers that limits know.
-var wanted = []string{"memory", "cpu", "pids"}
+// wanted are the controllers that limits know; counting are further ones of version 1.
+var (
+	wanted   = []string{"memory", "cpu", "pids"}
+	counting = []string{"cpuacct", "freezer"}
+)
 
-// A hierarchy is one mount of cgroups.
-type hierarchy struct {
-	version     int
-	point, root string   // where it is mounted, and which of its groups that shows
-	controllers []string // of version 1
+// A caller is who looks, and where from.
+type caller struct {
+	self     string // its directory in /proc
+	pid      int
+	writable func(path string) error
+	systemd  func() bool // it can be asked for a scope
+	manager  string      // of the units that systemd would make for the caller, below the hierarchy's root
 }
 
 // Look finds where this caller may make control groups. It changes nothing.
 func Look() limits.Groups {
-	mounts, err := readMounts("/proc/self/mountinfo")
+	c := caller{self: "/proc/self", pid: os.Getpid(), systemd: hasSystemd, manager: managerGroup(os.Geteuid()),
+		writable: func(path string) error { return unix.Access(path, unix.W_OK) }}
+	return c.look()
+}
+
+func (c caller) look() limits.Groups {
+	mounts, own, err := c.read()
 	if err != nil {
 		return limits.Groups{Why: err.Error()}
 	}
-	own, err := readOwn("/proc/self/cgroup")
-	if err != nil {
-		return limits.Groups{Why: err.Error()}
+	v1 := c.lookV1(mounts, own)
+	if slices.ContainsFunc(wanted, v1.Has) {
+		return v1
 	}
-	v1, v2 := lookV1(mounts, own), lookV2(mounts, own)
-	if v1.Version == 0 {
+	if v2 := c.lookV2(mounts, own); v1.Version == 0 || len(v2.Parents) > 0 {
 		return v2
 	}
 	return v1
 }
 
+func (c caller) read() (mounts []hierarchy, own map[string]string, err error) {
+	data, err := os.ReadFile(filepath.Join(c.self, "mountinfo"))
+	if err != nil {
+		return nil, nil, err
+	}
+	groups, err := os.ReadFile(filepath.Join(c.self, "cgroup"))
+	if err != nil {
+		return nil, nil, err
+	}
+	return parseMounts(string(data)), parseOwn(string(groups)), nil
+}
+
 // lookV1 takes the caller's own group in each hierarchy, so that what limits the caller limits the box as well.
-func lookV1(mounts []hierarchy, own map[string]string) limits.Groups {
+func (c caller) lookV1(mounts []hierarchy, own map[string]string) limits.Groups {
 	g := limits.Groups{Parents: map[string]string{}}
 	for _, m := range mounts {
-		for _, c := range m.controllers {
-			if !slices.Contains(append([]string{"cpuacct", "freezer"}, wanted...), c) {
+		for _, name := range m.controllers {
+			if !slices.Contains(wanted, name) && !slices.Contains(counting, name) {
 				continue
 			}
-			if slices.Contains(wanted, c) {
+			if slices.Contains(wanted, name) {
 				g.Version = 1
 			}
-			dir, ok := m.dir(own[c])
+			dir, ok := m.dir(own[name])
 			if !ok {
 				continue
 			}
-			if err := unix.Access(dir, unix.W_OK|unix.X_OK); err != nil {
+			if err := c.writable(dir); err != nil {
 				g.Why = fmt.Sprintf("no group can be made in %s (%v)", dir, err)
 				continue
 			}
-			g.Parents[c] = dir
+			g.Parents[name] = dir
 		}
 	}
 	return g
 }
 
-// dir is where a group of the hierarchy is seen.
-func (m hierarchy) dir(group string) (string, bool) {
-	rel, err := filepath.Rel(m.root, group)
-	if err != nil || group == "" || !filepath.IsLocal(rel) {
-		return "", false
-	}
-	return filepath.Join(m.point, rel), true
-}
-
-// lookV2 takes the nearest group above the caller that has the controllers for its children, or may hand them down.
-// A group with processes of its own may not, unless it is the root.
-func lookV2(mounts []hierarchy, own map[string]string) limits.Groups {
+// lookV2 looks, in this order, for a group above the caller that may hand controllers down to another; for a systemd
+// that makes one; and at the caller's own group, if the caller can step aside in it.
+func (c caller) lookV2(mounts []hierarchy, own map[string]string) limits.Groups {
 	i := slices.IndexFunc(mounts, func(m hierarchy) bool { return m.version == 2 })
 	if i < 0 {
 		return limits.Groups{Why: "no control groups are mounted"}
@@ -93,97 +106,87 @@ func lookV2(mounts []hierarchy, own map[string]string) limits.Groups {
 	if !ok {
 		return limits.Groups{Why: "its control group is not visible below " + m.point}
 	}
+	above := c.above(m, dir)
+	if len(above.Parents) == len(wanted) {
+		return above
+	}
+	best := above
+	for _, other := range []limits.Groups{c.lookScope(m), c.lookAside(dir)} {
+		if len(other.Parents) > len(best.Parents) {
+			best = other
+		}
+	}
+	if len(best.Parents) == 0 && best.Why == "" {
+		best.Why = "no control group above it is delegated to this user"
+		if c.delegated(dir) {
+			best.Why = "its own control group has other processes in it"
+		}
+	}
+	return best
+}
+
+// above takes the nearest group above the caller that has the controllers for its children, or may hand them down. It
+// does not enter systemd's slices: systemd takes controllers away there that none of its own units needs.
+func (c caller) above(m hierarchy, dir string) limits.Groups {
 	g := limits.Groups{Version: 2, Parents: map[string]string{}}
-	for {
-		if usable := usableControllers(dir); len(usable) > len(g.Parents) {
-			clear(g.Parents)
-			for _, c := range usable {
-				g.Parents[c] = dir
-			}
+	for !strings.HasSuffix(dir, ".slice") {
+		if usable := c.usable(dir); len(usable) > len(g.Parents) {
+			g.Parents = parents(dir, usable)
 		}
 		if len(g.Parents) == len(wanted) || dir == m.point {
 			break
 		}
 		dir = filepath.Dir(dir)
 	}
-	if len(g.Parents) < len(wanted) {
-		if s, ok := lookScope(m.point); ok {
-			return s
-		}
-		if len(g.Parents) == 0 {
-			g.Why = "no control group above it is delegated to this user"
-		}
+	return g
+}
+
+// usable are the controllers that a child of the group would have. A group with processes of its own may not hand
+// more down, unless it is the root.
+func (c caller) usable(dir string) []string {
+	if c.writable(dir) != nil || c.writable(filepath.Join(dir, procsFile)) != nil {
+		return nil
+	}
+	_, err := os.Stat(filepath.Join(dir, "cgroup.type"))
+	isRoot := err != nil
+	if isRoot && c.systemd() {
+		return nil // it is systemd's, too
+	}
+	given := subtreeFile
+	if c.delegated(dir) && (isRoot || read(dir, procsFile) == "") {
+		given = controllersFile
+	}
+	return known(read(dir, given))
+}
+
+// lookAside reports whether the caller can make room: a group of which it is the only process, and which is delegated.
+func (c caller) lookAside(dir string) limits.Groups {
+	g := limits.Groups{Version: 2, Aside: true}
+	if c.delegated(dir) && read(dir, procsFile) == strconv.Itoa(c.pid) && read(dir, subtreeFile) == "" {
+		g.Parents = parents(dir, known(read(dir, controllersFile)))
 	}
 	return g
 }
 
-// usableControllers are those that a child of the group would have.
-func usableControllers(dir string) []string {
-	for _, file := range []string{"", procsFile} {
-		if unix.Access(filepath.Join(dir, file), unix.W_OK) != nil {
-			return nil
+// delegated reports whether the caller may do in a group of version 2 what its owner may; see cgroups(7).
+func (c caller) delegated(dir string) bool {
+	for _, file := range []string{"", procsFile, subtreeFile} {
+		if c.writable(filepath.Join(dir, file)) != nil {
+			return false
 		}
 	}
-	given := strings.Fields(read(dir, subtreeFile))
-	_, err := os.Stat(filepath.Join(dir, "cgroup.type"))
-	isRoot := err != nil
-	if unix.Access(filepath.Join(dir, subtreeFile), unix.W_OK) == nil && (isRoot || read(dir, procsFile) == "") {
-		given = strings.Fields(read(dir, controllersFile))
-	}
+	return true
+}
+
+func known(controllers string) []string {
+	given := strings.Fields(controllers)
 	return slices.DeleteFunc(slices.Clone(wanted), func(c string) bool { return !slices.Contains(given, c) })
 }
 
-// readOwn reads the caller's groups by controller; version 2 is "". See cgroups(7), /proc/[pid]/cgroup.
-func readOwn(path string) (map[string]string, error) {
-	data, err := os.ReadFile(path)
-	if err != nil {
-		return nil, err
+func parents(dir string, controllers []string) map[string]string {
+	p := map[string]string{}
+	for _, c := range controllers {
+		p[c] = dir
 	}
-	own := map[string]string{}
-	for line := range strings.Lines(string(data)) {
-		_, rest, _ := strings.Cut(strings.TrimSuffix(line, "\n"), ":")
-		controllers, group, ok := strings.Cut(rest, ":")
-		if !ok {
-			continue
-		}
-		for _, c := range strings.Split(controllers, ",") {
-			own[c] = group
-		}
-	}
-	return own, nil
+	return p
 }
-
-// readMounts reads the mounts of cgroups; see proc_pid_mountinfo(5).
-func readMounts(path string) ([]hierarchy, error) {
-	f, err := os.Open(path)
-	if err != nil {
-		return nil, err
-	}
-	defer f.Close()
-	var list []hierarchy
-	lines := bufio.NewScanner(f)
-	lines.Buffer(nil, 1<<20)
-	for lines.Scan() {
-		before, after, ok := strings.Cut(lines.Text(), " - ")
-		fields, tail := strings.Fields(before), strings.Fields(after)
-		if !ok || len(fields) < 6 || len(tail) < 3 {
-			continue
-		}
-		m := hierarchy{root: unescape(fields[3]), point: unescape(fields[4])}
-		switch tail[0] {
-		case "cgroup2":
-			m.version = 2
-		case "cgroup":
-			m.version, m.controllers = 1, strings.Split(tail[2], ",")
-		default:
-			continue
-		}
-		list = append(list, m)
-	}
-	return list, lines.Err()
-}
-
-// octal are the escapes that the kernel writes for blanks in paths.
-var octal = strings.NewReplacer(`\040`, " ", `\011`, "\t", `\012`, "\n", `\134`, `\`)
-
-func unescape(s string) string { return octal.Replace(s) }

@@ -116,7 +116,7 @@ func TestRequestsToEnd(t *testing.T) {
 // terminal sends to a job goes to all of the agent's job, also where there is no
 // terminal: a shell that waits for its child would never hear of it.
 func TestSignalsThatEndTheAgent(t *testing.T) {
-	scripts := map[string]string{"at once": `echo ready; exec sleep 1000`, "its child": `trap : INT QUIT; echo ready; sleep 1000; exit $?`}
+	scripts := map[string]string{"at once": `echo ready; exec sleep 1000`, "its child": `trap : INT QUIT; sh -c "echo ready; exec sleep 1000"; exit $?`}
 	signals := map[string][]unix.Signal{
 		"at once":   {unix.SIGTERM, unix.SIGINT, unix.SIGHUP, unix.SIGQUIT, unix.SIGUSR1, unix.SIGUSR2},
 		"its child": {unix.SIGINT, unix.SIGQUIT},

@@ -1,0 +1,122 @@
+package audit
+
+import (
+	"crypto/ed25519"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// A file is what a log is written to.
+type file interface {
+	Write([]byte) (int, error)
+	Sync() error
+	Truncate(size int64) error
+	Close() error
+}
+
+var errKey = errors.New("the log's key is not an ed25519 key")
+
+// Create makes the file, which only its owner may read, and which must not exist. The directory must belong to this
+// user, and nobody else may write to it, or they could exchange the log.
+func Create(dir string, o Options) (*Log, error) {
+	if o.Session == "" || strings.ContainsAny(o.Session, "/\x00") || o.Session[0] == '.' {
+		return nil, fmt.Errorf("%q cannot be the name of a log", o.Session)
+	}
+	if o.Key != nil && len(o.Key) != ed25519.PrivateKeySize {
+		return nil, errKey
+	}
+	f, err := createFile(dir, o.Session)
+	if err != nil {
+		return nil, err
+	}
+	return start(Path(dir, o.Session), f, o), nil
+}
+
+func start(path string, f file, o Options) *Log {
+	if o.Secrets == nil {
+		o.Secrets = &Redactor{}
+	}
+	l := &Log{options: o, path: path, file: f, encoder: encoder{secrets: o.Secrets}, opened: time.Now(), at: time.Now(),
+		wake: make(chan struct{}, 1), done: make(chan struct{})}
+	l.changed = sync.NewCond(&l.mu)
+	go l.write()
+	return l
+}
+
+func createFile(dir, session string) (*logFile, error) {
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return nil, err
+	}
+	d, err := os.OpenFile(dir, os.O_RDONLY|unix.O_DIRECTORY, 0)
+	if err != nil {
+		return nil, err
+	}
+	if err := checkDir(d); err != nil {
+		d.Close()
+		return nil, err
+	}
+	const flags = unix.O_WRONLY | unix.O_CREAT | unix.O_EXCL | unix.O_APPEND | unix.O_NOFOLLOW | unix.O_CLOEXEC
+	path := Path(dir, session)
+	fd, err := unix.Openat(int(d.Fd()), filepath.Base(path), flags, 0o600)
+	if err == nil {
+		err = unix.Fchmod(fd, 0o600) // a umask may only take bits away, but then the owner could not read
+	}
+	if err != nil {
+		d.Close()
+		return nil, &os.PathError{Op: "create", Path: path, Err: err}
+	}
+	return &logFile{File: os.NewFile(uintptr(fd), path), dir: d}, nil
+}
+
+func checkDir(d *os.File) error {
+	var st unix.Stat_t
+	if err := unix.Fstat(int(d.Fd()), &st); err != nil {
+		return &os.PathError{Op: "stat", Path: d.Name(), Err: err}
+	}
+	if int(st.Uid) != os.Geteuid() {
+		return fmt.Errorf("%s belongs to user %d, who could exchange the log", d.Name(), st.Uid)
+	}
+	if st.Mode&0o022 != 0 {
+		return fmt.Errorf("%s may be written by other users, who could exchange the log; run chmod go-w on it", d.Name())
+	}
+	return nil
+}
+
+// A logFile brings its name to disk with its first bytes: Create need not wait for that.
+type logFile struct {
+	*os.File
+	dir *os.File // nil when its name is on disk
+}
+
+// Sync leaves out what reading the file does not need, such as the time of change.
+func (f *logFile) Sync() error {
+	for {
+		err := unix.Fdatasync(int(f.Fd()))
+		if err == unix.EINTR {
+			continue
+		}
+		if err != nil || f.dir == nil {
+			return err
+		}
+		break
+	}
+	err := f.dir.Sync()
+	f.dir.Close()
+	f.dir = nil
+	return err
+}
+
+// Close gives both descriptors back.
+func (f *logFile) Close() error {
+	if f.dir != nil {
+		f.dir.Close()
+	}
+	return f.File.Close()
+}
