@@ -21,7 +21,7 @@ func (b *Box) Freeze(ctx context.Context) error {
 	}
 	tick := time.NewTicker(5 * time.Millisecond)
 	defer tick.Stop()
-	for quiet := 0; quiet < 2; { // a process that forked between signal and look shows at the second
+	for quiet := 0; quiet < quietLooks; {
 		if err := b.control.Signal(unix.SIGSTOP, boxinit.ToAll); err != nil {
 			return fmt.Errorf("freeze: %w", err)
 		}
@@ -30,14 +30,20 @@ func (b *Box) Freeze(ctx context.Context) error {
 			return errors.Join(errors.New("not every process has stopped yet"), ctx.Err())
 		case <-tick.C:
 		}
-		if b.stoppedAll() {
-			quiet++
-		} else {
+		switch running, waiting := b.activity(); {
+		case running:
 			quiet = 0
+		case waiting:
+			quiet++
+		default:
+			quiet += quietLooks / 2 // a process that forked between signal and look shows at the second
 		}
 	}
 	return nil
 }
+
+// quietLooks is how often a box in which something waits in the kernel is looked at.
+const quietLooks = 10
 
 // Resume lets a frozen box go on.
 func (b *Box) Resume() error {
@@ -50,8 +56,9 @@ func (b *Box) Resume() error {
 	return nil
 }
 
-// stoppedAll looks at every thread: a stop reaches them one after the other.
-func (b *Box) stoppedAll() bool {
+// activity looks at every thread: a stop reaches them one after the other. One that waits in the kernel, as for the
+// child of a vfork(2) that has stopped, does not stop before that is over, but then does before it runs again.
+func (b *Box) activity() (running, waiting bool) {
 	for _, pid := range b.processes() {
 		threads, err := os.ReadDir(fmt.Sprintf("/proc/%d/task", pid))
 		if err != nil {
@@ -63,10 +70,14 @@ func (b *Box) stoppedAll() bool {
 				continue
 			}
 			_, rest, _ := strings.Cut(string(data)[strings.LastIndexByte(string(data), ')')+1:], " ")
-			if state, _, _ := strings.Cut(rest, " "); !strings.Contains("TtZX", state) {
-				return false
+			switch state, _, _ := strings.Cut(rest, " "); state {
+			case "T", "t", "Z", "X":
+			case "D":
+				waiting = true
+			default:
+				return true, waiting
 			}
 		}
 	}
-	return true
+	return false, waiting
 }

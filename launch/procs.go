@@ -48,9 +48,9 @@ func (b *Box) processes() []int {
 }
 
 // tasks counts processes and threads.
-func (b *Box) tasks() int {
+func (b *Box) tasks(list []int) int {
 	n := 0
-	for _, pid := range b.processes() {
+	for _, pid := range list {
 		threads, err := os.ReadDir(fmt.Sprintf("/proc/%d/task", pid))
 		if err == nil {
 			n += len(threads)
@@ -77,10 +77,9 @@ func (h held) String() string {
 
 // memory estimates what the box holds where no control group counts: the private memory of its processes, its tmpfs
 // and its memfds. Pages that forked processes still share count for each. System V segments do not count.
-func (b *Box) memory() held {
+func (b *Box) memory(list []int) held {
 	var h held
 	memfds := map[[2]uint64]uint64{}
-	list := b.processes()
 	for _, pid := range list {
 		p := process{pid: pid, memory: private(pid)}
 		h.processes += p.memory

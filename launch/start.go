@@ -43,6 +43,7 @@ type Box struct {
 	ran       bool          // libcontainer started the first process; otherwise it has ended it itself
 	stop      chan struct{} // ends the engine's thread
 	watch     *watch
+	cpu       time.Duration // see cleanup
 	ready     chan error
 	before    chan error // what the label's Before said
 }
@@ -334,7 +335,9 @@ func (b *Box) cleanup() {
 	}
 	if b.ran {
 		_ = b.process.Signal(unix.SIGKILL)
-		_, _ = b.process.Wait()
+		if state, _ := b.process.Wait(); state != nil { // of PID 1, and of all that it has waited for
+			b.cpu = state.UserTime() + state.SystemTime()
+		}
 	}
 	if b.pipes != nil {
 		b.lost = b.pipes.wait()

@@ -26,15 +26,19 @@ func (b *Box) Usage() Usage {
 		g := b.group.Usage()
 		u.Memory, u.Peak, u.CPU, u.Pids = g.Memory, g.MemoryPeak, g.CPU, g.Pids
 	}
+	if u.Memory > 0 && u.Pids > 0 && u.CPU > 0 {
+		return u
+	}
+	list := b.processes()
 	if u.Memory == 0 {
-		h := b.memory()
+		h := b.memory(list)
 		u.Memory = h.processes + h.files
 	}
 	if u.Pids == 0 {
-		u.Pids = uint64(b.tasks())
+		u.Pids = uint64(b.tasks(list))
 	}
 	if u.CPU == 0 {
-		for _, pid := range b.processes() {
+		for _, pid := range list {
 			u.CPU += cpuTime(pid)
 		}
 	}

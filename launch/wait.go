@@ -3,6 +3,7 @@ package launch
 import (
 	"errors"
 	"syscall"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -18,7 +19,10 @@ type Result struct {
 	Killed   bool        // the box was ended from outside before the agent did
 	Limit    string      // the limit that ended the box, or ""
 	Reached  []Reached   // every limit that was reached
-	Lost     error       // why not all that the agent wrote could be passed on, or nil
+
+	PeakMemory uint64        // bytes, where a control group counts them
+	CPU        time.Duration // of processor time that the box took
+	Lost       error         // why not all that the agent wrote could be passed on, or nil
 }
 
 // ID is the session's.
@@ -74,10 +78,15 @@ func (b *Box) Wait() (r Result) {
 	defer func() {
 		b.cleanup()
 		r.Lost = b.lost
+		if r.CPU == 0 {
+			r.CPU = b.cpu
+		}
 	}()
 	r = b.wait()
 	b.watch.died(r)
 	r.Reached = b.watch.stop()
+	used := b.group.Usage()
+	r.PeakMemory, r.CPU = used.MemoryPeak, used.CPU
 	for _, limit := range r.Reached {
 		if limit.Ended && r.Limit == "" {
 			r.Limit = limit.Name

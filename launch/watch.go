@@ -120,7 +120,7 @@ func (w *watch) memory(limit uint64) {
 		}
 		w.charged = charged
 	}
-	by := w.box.memory()
+	by := w.box.memory(w.box.processes())
 	if by.String() != "" { // the box may end meanwhile
 		w.mu.Lock()
 		w.memoryBy = by
@@ -140,7 +140,7 @@ func (w *watch) outOfMemory() {
 }
 
 func (w *watch) pids() {
-	if uint64(w.box.tasks()) >= w.box.plan.Limits.Watch.Pids {
+	if uint64(w.box.tasks(w.box.processes())) >= w.box.plan.Limits.Watch.Pids {
 		w.reach(Reached{Name: limits.Pids})
 	}
 }

@@ -35,7 +35,7 @@ const (
 	Tmux          Feature = "tmux"
 	Git           Feature = "git"
 	Npm           Feature = "npm"
-	NpmRegistry   Feature = "npm-registry" // npm reaches the registry that it is configured for
+	NpmRegistry   Feature = "npm-registry" // npm gets packages from the registry that it is configured for
 	Node          Feature = "node"
 	Python        Feature = "python3"
 	Go            Feature = "go"
@@ -115,7 +115,8 @@ func probe(f Feature) error {
 	case VM:
 		return probeVM()
 	case NpmRegistry:
-		return try(exec.Command("npm", "ping", "--silent", "--fetch-retries=0"))
+		// Not "npm ping": it succeeds where every download fails for its certificate.
+		return try(exec.Command("npm", "view", "--silent", "--fetch-retries=0", "@anthropic-ai/claude-code", "version"))
 	case Tmux:
 		return try(exec.Command("tmux", "-V"))
 	case Go:

@@ -3,12 +3,10 @@ package cli
 import (
 	"cmp"
 	"context"
-	"errors"
 	"fmt"
-	"io"
+	"iter"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 	"time"
 
@@ -61,59 +59,34 @@ func showLog(ctx context.Context, o logOptions, c *caller) error {
 	if err != nil {
 		return err
 	}
-	f, err := os.Open(path)
+	records, end, err := o.records(ctx, path)
 	if err != nil {
 		return err
 	}
-	defer f.Close()
-	var from io.Reader = f
-	if o.follow {
-		from = &growing{file: f, ctx: ctx}
-	}
-	for r, err := range audit.Records(from) {
+	defer end()
+	for r, err := range records {
 		if err != nil {
 			return &plainError{err: fmt.Errorf("%s: %w", path, err), hint: fmt.Sprintf(`"agentbox log verify %s" says where it was changed`, path)}
 		}
-		if o.wants(r) {
-			c.showRecord(r, o.json)
-		}
-		if r.Type == audit.Text(audit.Seal{}.Type()) {
-			return nil
-		}
+		c.showRecord(r, o.json)
 	}
 	return nil
 }
 
-func (o logOptions) wants(r audit.Record) bool {
-	if o.since > 0 && time.Since(r.Time) > o.since {
-		return false
+// records are those that were asked for, to the log's end or, of one that is followed, to its seal.
+func (o logOptions) records(ctx context.Context, path string) (list iter.Seq2[audit.Record, error], end func(), err error) {
+	filter := audit.Filter{Types: o.types}
+	if o.since > 0 {
+		filter.Since = time.Now().Add(-o.since)
 	}
-	return len(o.types) == 0 || slices.ContainsFunc(o.types, func(t string) bool {
-		return string(r.Type) == t || strings.HasPrefix(string(r.Type), t+".")
-	})
-}
-
-// A growing file is read as its writer writes it: its end is the end of the session.
-type growing struct {
-	file *os.File
-	ctx  context.Context
-}
-
-// peek is how often a log is looked at; its writer syncs as often.
-const peek = 100 * time.Millisecond
-
-func (g *growing) Read(p []byte) (int, error) {
-	for {
-		n, err := g.file.Read(p)
-		if n > 0 || !errors.Is(err, io.EOF) {
-			return n, err
-		}
-		select {
-		case <-g.ctx.Done():
-			return 0, io.EOF
-		case <-time.After(peek):
-		}
+	if o.follow {
+		return audit.Follow(ctx, path, filter), func() {}, nil
 	}
+	f, err := audit.Open(path)
+	if err != nil {
+		return nil, nil, err
+	}
+	return audit.Read(f, filter), func() { f.Close() }, nil
 }
 
 // showRecord prints one record. As JSON it is printable ASCII as it stands; otherwise values are shown as names are.
@@ -159,6 +132,8 @@ func summary(r audit.Record) string {
 		return fmt.Sprintf("memory %d MiB, processor %.1f s, %d processes", e.MemoryBytes>>20, e.CPUSeconds, e.Pids)
 	case *audit.End:
 		return strings.TrimSuffix(fmt.Sprintf("%s with %d after %.1f s: %s", e.Cause, e.ExitCode, e.Seconds, cmp.Or(e.Error, e.Signal)), ": ")
+	case *audit.Checkpoint:
+		return fmt.Sprintf("%d records, signed", e.Records)
 	case *audit.Seal:
 		if e.Signature != nil {
 			return fmt.Sprintf("%d records, signed", e.Records)
@@ -218,7 +193,7 @@ func escapeGlob(dir string) string {
 
 // workspaceOf reads a log's first record.
 func workspaceOf(path string) string {
-	f, err := os.Open(path)
+	f, err := audit.Open(path)
 	if err != nil {
 		return ""
 	}

@@ -62,7 +62,7 @@ func verifyLog(ctx *cli.Context, c *caller) error {
 			return err
 		}
 	}
-	f, err := os.Open(path)
+	f, err := audit.Open(path)
 	if err != nil {
 		return err
 	}

@@ -10,12 +10,15 @@ import (
 	"encoding/pem"
 	"errors"
 	"fmt"
+	"io"
 	"maps"
 	"os"
 	"path/filepath"
 	"slices"
 	"sync"
 	"time"
+
+	"golang.org/x/sys/unix"
 
 	"agentbox/internal/audit"
 	"agentbox/launch"
@@ -100,7 +103,7 @@ func signingKey(path, home string) (ed25519.PrivateKey, error) {
 	if path == "" {
 		return nil, nil
 	}
-	data, err := os.ReadFile(expandHome(path, home, home))
+	data, err := readKey(expandHome(path, home, home))
 	if err != nil {
 		return nil, fmt.Errorf("audit.key: %w", err)
 	}
@@ -109,6 +112,23 @@ func signingKey(path, home string) (ed25519.PrivateKey, error) {
 		return nil, fmt.Errorf("audit.key: %s: %w", path, err)
 	}
 	return ed25519.NewKeyFromSeed(der), nil
+}
+
+// readKey reads a file that nobody else may read: whoever has the key can sign another log.
+func readKey(path string) ([]byte, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	var st unix.Stat_t
+	if err := unix.Fstat(int(f.Fd()), &st); err != nil {
+		return nil, err
+	}
+	if st.Mode&unix.S_IFMT != unix.S_IFREG || st.Mode&0o077 != 0 || int(st.Uid) != os.Geteuid() {
+		return nil, fmt.Errorf("%s must be a file of yours that nobody else may read: chmod 600", path)
+	}
+	return io.ReadAll(io.LimitReader(f, maxProfile))
 }
 
 // What stands before the key itself in PKCS #8 and in SubjectPublicKeyInfo; see RFC 8410, section 7 and 4.
@@ -193,7 +213,7 @@ func (r *recorder) failed(err error) {
 }
 
 // end seals the log and says what became of it.
-func (r *recorder) end(res *result, reached []launch.Reached) {
+func (r *recorder) end(res *result, end launch.Result) {
 	if r == nil || r.log == nil {
 		return
 	}
@@ -201,12 +221,12 @@ func (r *recorder) end(res *result, reached []launch.Reached) {
 		r.sampling()
 		r.sampled.Wait()
 	}
-	for _, l := range reached {
+	for _, l := range end.Reached {
 		_ = r.log.Append(&audit.LimitReached{Name: audit.Text(l.Name), Value: audit.Text(l.Value), Detail: audit.Text(l.Detail), Ended: l.Ended})
 	}
 	_ = r.log.Append(&audit.End{
 		Cause: audit.Text(res.Cause), ExitCode: res.ExitCode, Signal: audit.Text(res.Signal), Limit: audit.Text(res.Limit), Error: audit.Text(res.Error),
-		Seconds: res.Ended.Sub(res.Started).Seconds(),
+		Seconds: res.Ended.Sub(res.Started).Seconds(), PeakBytes: end.PeakMemory, CPUSeconds: end.CPU.Seconds(),
 	})
 	err := r.log.Close()
 	switch {

@@ -32,8 +32,8 @@ type result struct {
 	Started  time.Time `json:"started"`
 	Ended    time.Time `json:"ended"`
 
-	record        *recorder // nil until there is a log
-	reachedLimits []launch.Reached
+	record   *recorder // nil until there is a log
+	agentEnd launch.Result
 
 	dir  *os.File // of the file; nil when nobody asked for one
 	name string

@@ -71,7 +71,7 @@ func run(ctx context.Context, o runOptions, c *caller) error {
 	}
 	err = notStarted(supervise(ctx, o, c, r))
 	data, werr := r.encode(err)
-	r.record.end(r, r.reachedLimits)
+	r.record.end(r, r.agentEnd)
 	if werr == nil {
 		werr = errors.Join(r.write(data), o.background.finish(data))
 	}
@@ -134,7 +134,7 @@ func supervise(ctx context.Context, o runOptions, c *caller, r *result) error {
 	}
 	c.reached(end)
 	c.complain(end.Lost)
-	r.reachedLimits = end.Reached
+	r.agentEnd = end
 	r.Appeared = p.appeared()
 	c.warnAppeared(r.Appeared)
 	return r.end(end)

@@ -115,7 +115,8 @@ func readInfo(d dir, id string) (Info, error) {
 
 // List returns the sessions that are alive, oldest first. One whose description
 // cannot be read is listed all the same, as Unreadable, and is named in the
-// error beside the list.
+// error beside the list. One whose supervisor has ended is not listed, though a
+// sweep may just hold its lock.
 func List(root string) ([]Info, error) {
 	var infos []Info
 	var errs []error
@@ -130,6 +131,8 @@ func List(root string) ([]Info, error) {
 		if err != nil {
 			info = Info{ID: name, State: Unreadable}
 			errs = append(errs, fmt.Errorf("session %s: %w", name, err))
+		} else if hasEnded(info.PID, info.StartTicks) {
+			return
 		}
 		infos = append(infos, info)
 	})

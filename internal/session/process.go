@@ -60,3 +60,14 @@ func OpenProcess(pid int, ticks uint64) (*os.File, error) {
 	}
 	return nil, fmt.Errorf("process %d: %w", pid, os.ErrProcessDone)
 }
+
+// hasEnded says whether a process is known to have ended, be it that its parent has not waited for it yet.
+func hasEnded(pid int, ticks uint64) bool {
+	f, err := OpenProcess(pid, ticks)
+	if err != nil {
+		return errors.Is(err, os.ErrProcessDone)
+	}
+	defer f.Close()
+	n, err := unix.Poll([]unix.PollFd{{Fd: int32(f.Fd()), Events: unix.POLLIN}}, 0)
+	return err == nil && n > 0
+}

@@ -164,6 +164,9 @@ func TestKilledSupervisorIsStale(t *testing.T) {
 	if err != nil || s.Info().Workspace != "/work" {
 		t.Fatalf("Claim: %v", err)
 	}
+	if infos, _ := List(root); len(infos) > 0 {
+		t.Errorf("a dead session is listed while it is swept: %v", infos)
+	}
 	if err := Remove(root, id); !errors.Is(err, ErrRunning) {
 		t.Errorf("removing a claimed session: %v", err)
 	}
