@@ -43,6 +43,9 @@ func (b *background) prepare(o runOptions, p policy) (launch.Streams, error) {
 	if b.record, err = session.NewRecord(root); err != nil {
 		return launch.Streams{}, err
 	}
+	if err := b.record.KeepOutput(); err != nil {
+		return launch.Streams{}, err
+	}
 	b.plan = p.plan
 	if p.plan.Terminal {
 		err = b.makeTerminal()

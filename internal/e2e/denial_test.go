@@ -230,7 +230,7 @@ func TestEnvironmentThatWouldHijackPrograms(t *testing.T) {
 }
 
 func TestDescriptorsAreNotInherited(t *testing.T) {
-	const list = `ls /proc/$$/fd | sort -n | tr '\n' ' '`
+	const list = `ls /proc/$$/fd; :` // no pipe, which the shell would hold open at that moment
 	for account, find := range rootAndUser() {
 		t.Run(account, func(t *testing.T) {
 			w := newWorld(t, find, "")
@@ -243,10 +243,10 @@ func TestDescriptorsAreNotInherited(t *testing.T) {
 				cmd.ExtraFiles = []*os.File{secret, secret}
 				return finish(t, cmd).out
 			}
-			if got := with(w.Command(t, w.dir, "sh", "-c", list)); !strings.HasPrefix(got, "0 1 2 3 4 ") {
+			if got := with(w.Command(t, w.dir, "sh", "-c", list)); !strings.Contains(got, "\n3\n4\n") {
 				t.Errorf("outside: %q", got)
 			}
-			if got := with(w.agentbox(t, "run", "--", "sh", "-c", list)); got != "0 1 2 " {
+			if got := with(w.agentbox(t, "run", "--", "sh", "-c", list)); got != "0\n1\n2\n" {
 				t.Errorf("inside: %q", got)
 			}
 		})

@@ -14,11 +14,12 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Kept is what there is of a detached session, whether it runs or not.
+// Kept is what there is of a session that has a record, whether it runs or not.
 type Kept struct {
-	Info   Info            // State is Running, Ended or Lost
-	Result json.RawMessage // nil unless Ended
-	Size   int64           // bytes of output
+	Info      Info            // State is Running, Ended or Lost
+	Result    json.RawMessage // nil unless Ended
+	Size      int64           // bytes of output
+	Workspace string          // the directory with what the agent wrote in an overlay; "": there is none
 }
 
 // Records lists what is kept, oldest first. What cannot be read is named in the error beside the list.
@@ -62,12 +63,15 @@ func kept(d dir, name string, held bool) (Kept, error) {
 	default:
 		k.Info.State = Lost
 	}
+	var st unix.Stat_t
+	if unix.Fstatat(d.fd, WorkspaceDir, &st, unix.AT_SYMLINK_NOFOLLOW) == nil {
+		k.Workspace = filepath.Join(d.path, WorkspaceDir)
+	}
 	numbers, err := segmentsOf(d)
 	if err != nil {
 		return k, err
 	}
 	for _, n := range numbers {
-		var st unix.Stat_t
 		if unix.Fstatat(d.fd, segmentName(n), &st, unix.AT_SYMLINK_NOFOLLOW) == nil {
 			k.Size += st.Size
 		}

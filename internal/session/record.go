@@ -11,8 +11,11 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// ResultFile holds how a detached session ended; it is there once it has.
-const ResultFile = "result"
+// Names in a record's directory.
+const (
+	ResultFile   = "result"    // how the session ended; it is there once it has
+	WorkspaceDir = "workspace" // what the agent wrote in an overlay, until it is applied or discarded
+)
 
 // The bounds of what is kept. A session's output is a row of segments, of which the first and the last stay.
 const (
@@ -22,11 +25,12 @@ const (
 	keptRecords   = 100
 )
 
-// A Record keeps what outlives a detached session: its description, its output and its result. It is a directory
-// beside those of other sessions, locked while the supervisor lives, and readable afterwards. Everything in it is
-// this user's alone.
+// A Record keeps what outlives a session: its description and its result, the output of a detached one, and what the
+// agent wrote in an overlay. It is a directory beside those of other sessions, locked while the supervisor lives, and
+// readable afterwards. Everything in it is this user's alone.
 //
-// Of the output the first mebibyte and the last seven stay. Of the records the newest hundred stay.
+// Of the output the first mebibyte and the last seven stay. Of the records the newest hundred stay, and all in which an
+// overlay waits for a decision.
 type Record struct {
 	session *Session // the directory and its lock
 	part    string   // the directory's name until Publish
@@ -69,14 +73,26 @@ func NewRecord(root string) (*Record, error) {
 			return nil, fmt.Errorf("state directory: %w", err)
 		}
 		s.id = name
-		record := &Record{session: s, part: name, changed: make(chan struct{}), file: -1}
-		if err := record.open(0); err != nil {
-			return nil, errors.Join(err, s.Close())
-		}
-		return record, nil
+		return &Record{session: s, part: name, changed: make(chan struct{}), file: -1}, nil
 	}
 	return nil, fmt.Errorf("state directory: another process keeps emptying %s", root)
 }
+
+// HoldRecord takes the record of a session that has ended, so that no other process decides about it meanwhile. While
+// the session runs, or another process holds the record, it gives ErrRunning.
+func HoldRecord(root, id string) (*Record, error) {
+	s, err := Claim(root, id)
+	if err != nil {
+		return nil, err
+	}
+	return &Record{session: s, changed: make(chan struct{}), file: -1}, nil
+}
+
+// KeepOutput begins to keep output. It comes before the first Append.
+func (r *Record) KeepOutput() error { return r.open(0) }
+
+// Dir returns the record's directory. Publish changes it.
+func (r *Record) Dir() string { return r.session.Dir() }
 
 // forget removes records that nobody finished and the oldest of those that somebody did. One that cannot be removed
 // is left to the next.
@@ -87,11 +103,14 @@ func forget(root string) {
 	}
 	var ended []string
 	for _, name := range names {
-		if ValidID(name) {
+		_, err := os.Lstat(filepath.Join(root, name, WorkspaceDir))
+		switch {
+		case err == nil && ValidID(name): // somebody may want it
+		case ValidID(name):
 			ended = append(ended, name)
-			continue
+		default:
+			_ = Remove(root, name)
 		}
-		_ = Remove(root, name)
 	}
 	for len(ended) >= keptRecords { // IDs sort by age
 		_ = Remove(root, ended[0])
@@ -99,9 +118,13 @@ func forget(root string) {
 	}
 }
 
-// Publish gives the record the session's ID and description; from then on it is listed.
+// Publish gives the record the session's ID and description; from then on it is listed. Called again it replaces the
+// description.
 func (r *Record) Publish(info Info) error {
 	s := r.session
+	if s.id == info.ID {
+		return s.Update(func(i *Info) { *i = info.clone() })
+	}
 	s.info, s.id = info.clone(), info.ID
 	if err := s.publish(r.part); err != nil {
 		s.id = r.part
@@ -125,9 +148,7 @@ func (r *Record) open(number int) error {
 	if err != nil {
 		return err
 	}
-	if r.file >= 0 {
-		unix.Close(r.file)
-	}
+	r.closeFile()
 	r.file, r.number, r.size = file, number, 0
 	return nil
 }
@@ -194,17 +215,24 @@ func (r *Record) End(result []byte) error {
 	return err
 }
 
-// Discard removes a record of a session that did not start.
+// Discard removes the record.
 func (r *Record) Discard() error {
-	unix.Close(r.file)
+	r.closeFile()
 	return r.session.Close()
+}
+
+func (r *Record) closeFile() {
+	if r.file >= 0 {
+		unix.Close(r.file)
+	}
+	r.file = -1
 }
 
 // Close releases the record and leaves it in place.
 func (r *Record) Close() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	unix.Close(r.file)
+	r.closeFile()
 	s := r.session
 	s.mu.Lock()
 	defer s.mu.Unlock()
