@@ -47,6 +47,9 @@ func stepError(m boxinit.Message, command, path []string, dir string) error {
 				Remedy: "see what else works in this workspace, and start again"}
 		}
 		return &MissingError{Layer: "mounts", Err: &fs.PathError{Op: "mount", Path: m.Detail, Err: errno}}
+	case boxinit.StepOverlay:
+		return &MissingError{Layer: "overlay", Err: &fs.PathError{Op: "mount", Path: m.Detail, Err: errno},
+			Remedy: `"agentbox doctor" says what an overlay needs; workspace.mode = "ro" needs none`}
 	case boxinit.StepDir:
 		return &MissingError{Layer: m.Step.Layer(), Err: &fs.PathError{Op: "chdir", Path: dir, Err: errno}}
 	}

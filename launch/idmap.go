@@ -143,7 +143,7 @@ func (p Plan) ownMounts(m *idmapping) (list []*os.File, err error) {
 			}
 		}
 	}()
-	for _, one := range p.Files.Mounts {
+	for _, one := range p.layered() {
 		if !p.idmapped(one) {
 			continue
 		}

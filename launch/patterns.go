@@ -29,7 +29,10 @@ func (h *Host) lookWorkspace(p profile.Profile) error {
 	if f.Workspace.Path == "/" || mounts.Below(f.Home, f.Workspace.Path) {
 		return nil // the planner refuses them
 	}
-	return h.walkWorkspace(mask, protect)
+	if err := h.walkWorkspace(mask, protect); err != nil {
+		return err
+	}
+	return h.lookOverlay(p)
 }
 
 func owner(p string) (uint32, uint32, bool) {

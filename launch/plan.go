@@ -44,8 +44,9 @@ type Plan struct {
 	Workspace  string        `json:"workspace"`
 	Limits     limits.Plan   `json:"limits"`
 
-	host Host
-	base uint32 // of a box that runs; see store.go
+	host   Host
+	base   uint32 // of a box that runs; see store.go
+	writes string // of a box that starts: the directory that keeps what the agent writes
 }
 
 // Degraded is a layer that this box lacks because the profile lets it go, and why.

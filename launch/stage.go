@@ -34,7 +34,7 @@ func (p Plan) stage() []*configs.Mount {
 func (p Plan) boxMounts(ids mounts.IDs) []boxinit.Mount {
 	var list []boxinit.Mount
 	var own uint32
-	for _, m := range p.Files.Mounts {
+	for _, m := range p.layered() {
 		if m.Kernel() {
 			continue
 		}
@@ -43,6 +43,8 @@ func (p Plan) boxMounts(ids mounts.IDs) []boxinit.Mount {
 		switch {
 		case m.Type == "tmpfs":
 			b.Kind, b.Data = boxinit.MountTmpfs, m.TmpfsData(ids)
+		case m.Type == "overlay":
+			b.Kind, b.Data, b.Dev, b.Ino = boxinit.MountOverlay, p.overlayData(), 0, 0
 		case m.Source == mounts.Cover:
 			b.Kind = boxinit.MountCover
 		case isInBox:

@@ -52,6 +52,7 @@ type Box struct {
 type Label struct {
 	ID      string // from session.NewID
 	Profile string // what `ps` shows
+	Writes  string // the directory that workspace.Begin made, for a plan with an overlay
 	// Before is called while the box is being made. The agent does not run before it has returned, and not at all when it
 	// returns an error.
 	Before func() error
@@ -62,6 +63,7 @@ func Start(ctx context.Context, plan Plan, s Streams, label Label) (*Box, error)
 	logrus.SetOutput(io.Discard)                     // libcontainer warns there of what its errors say better
 	unix.Umask(0o022)                                // the skeleton's modes are the plan's, not the caller's; the agent gets the caller's umask back
 	defer debug.SetGCPercent(debug.SetGCPercent(-1)) // a collection during the start would cost more than it frees
+	plan.writes = label.Writes
 	b := &Box{plan: plan, stop: make(chan struct{}), ready: make(chan error, 1), before: make(chan error, 1)}
 	if err := b.start(ctx, s, label); err != nil {
 		b.cleanup()
@@ -71,6 +73,9 @@ func Start(ctx context.Context, plan Plan, s Streams, label Label) (*Box, error)
 }
 
 func (b *Box) start(ctx context.Context, s Streams, label Label) error {
+	if err := b.plan.checkWrites(); err != nil {
+		return err
+	}
 	root, err := session.Root()
 	if err != nil {
 		return err
@@ -155,6 +160,9 @@ func (b *Box) prepare(s Streams) (*boxFiles, error) {
 			}
 		}
 	}
+	if err := b.giveWrites(); err != nil {
+		return nil, &MissingError{Layer: "overlay", Err: err}
+	}
 	f := &boxFiles{ids: b.plan.ids(base)}
 	if b.plan.Idmap {
 		f.idmapping = startIdmapping(f.ids.mounts)
@@ -227,6 +235,7 @@ func (p Plan) instructions(ids idPlan) (*boxinit.Instructions, error) {
 		dir := boxinit.Dir{Path: d, Mode: 0o755, UID: ids.outerUID, GID: ids.outerGID}
 		in.Dirs = append(in.Dirs, dir)
 	}
+	in.Masks = p.masks()
 	in.Mounts = p.boxMounts(ids.mounts)
 	p.takeLimits(in)
 	return in, nil

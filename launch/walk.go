@@ -221,9 +221,7 @@ func (w *walk) ancestors(p string) error {
 		if err != nil {
 			return fmt.Errorf("workspace.path: %w", err)
 		}
-		a := mounts.Place{Path: dir, Kind: mounts.Dir}
-		a.Dev, a.Ino = identity(info)
-		w.host.Files.Ancestors[dir] = a
+		w.host.noteAncestor(dir, info)
 	}
 	return nil
 }

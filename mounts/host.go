@@ -34,6 +34,8 @@ type Place struct {
 	Path     string // absolute, symbolic links resolved
 	Kind     FileKind
 	Dev, Ino uint64
+	Mode     uint32 // permissions; of Host.Ancestors alone, as is
+	MTime    int64  // in nanoseconds
 }
 
 // A Tool is one directory of the caller's PATH.
@@ -56,6 +58,8 @@ type Host struct {
 	Workspace Place            // the project
 	Masked    []Match          // in the workspace
 	Protected []Match          // in the workspace
+	Absent    []Match          // names to mask that are not there; Path ends with the first directory that is not
+	Mounted   []string         // mount points below the workspace
 	Ancestors map[string]Place // of what is masked or protected, by path relative to the workspace
 	Exposed   []Place          // of rootfs.expose, in its order
 	Sources   map[string]Place // of [[mount]] binds, by source as written

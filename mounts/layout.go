@@ -56,13 +56,24 @@ type Mount struct {
 type Layout struct {
 	Skeleton []Node   `json:"skeleton"`
 	Mounts   []Mount  `json:"mounts"`
-	Masked   []string `json:"masked_proc"`   // made unreadable after the mounts
-	ReadOnly []string `json:"readonly_proc"` // made read-only after the mounts
-	Writable []string `json:"writable"`      // below these the agent may write
-	Dirs     []string `json:"home_dirs"`     // directories on a tmpfs that belong to the agent
-	Path     []string `json:"path"`          // the agent's PATH
+	Masks    []Mask   `json:"masks,omitempty"` // the layer of masks of an overlay, parents first
+	Masked   []string `json:"masked_proc"`     // made unreadable after the mounts
+	ReadOnly []string `json:"readonly_proc"`   // made read-only after the mounts
+	Writable []string `json:"writable"`        // below these the agent may write
+	Dirs     []string `json:"home_dirs"`       // directories on a tmpfs that belong to the agent
+	Path     []string `json:"path"`            // the agent's PATH
 	Home     string   `json:"home"`
 	Late     []string `json:"late,omitempty"` // patterns that cover only what exists at the start
+}
+
+// A Mask is an entry of the layer that lies above the project in an overlay: a name that is not there, or a directory
+// on the way to one, which looks as the project's does.
+type Mask struct {
+	Path  string `json:"path"` // relative to the workspace
+	Key   string `json:"key,omitempty"`
+	Dir   bool   `json:"dir,omitempty"`
+	Mode  uint32 `json:"mode,omitempty"`
+	MTime int64  `json:"-"` // in nanoseconds
 }
 
 // IDs are the agent's and the caller's ids, for tmpfs options and idmapped mounts.

@@ -20,6 +20,10 @@ func (b *builder) workspace() {
 		return
 	}
 	m := Mount{Source: w.Path, Target: w.Path, Options: []string{"nosuid", "nodev"}, Owned: true, Why: "workspace.path", Dev: w.Dev, Ino: w.Ino}
+	if b.profile.Workspace.Mode == "overlay" {
+		b.overlay(m)
+		return
+	}
 	if b.profile.Workspace.Mode != "rw" {
 		m.Options = readOnlyBind
 	} else {

@@ -42,7 +42,7 @@ var schemaTable = []Key{
 	{Path: "workspace.path", Type: TypeString, Default: ".", Direction: Never, Built: true,
 		Meaning: "The project directory. It is at the same path inside the box."},
 	{Path: "workspace.mode", Type: TypeString, Default: "ro", Direction: Lower, Built: true,
-		Enum: []string{"ro", "overlay", "rw"}, NotBuilt: []string{"overlay"},
+		Enum:    []string{"ro", "overlay", "rw"},
 		Meaning: "`ro`: the agent reads. `overlay`: its writes are kept apart until someone applies them. `rw`: it writes the project itself."},
 	{Path: "workspace.upper", Type: TypeString, Default: "disk", Direction: Never, Enum: []string{"disk", "tmpfs"},
 		Meaning: "Where an overlay keeps the agent's writes."},

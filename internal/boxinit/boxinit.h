@@ -14,6 +14,7 @@ enum step {
 	STEP_INSTRUCTIONS = 1,
 	STEP_PROTECT,
 	STEP_MOUNTS,
+	STEP_OVERLAY,
 	STEP_HOME,
 	STEP_FORK,
 	STEP_GROUP,
@@ -47,6 +48,7 @@ enum tag {
 	TAG_GROUP,
 	TAG_RLIMIT,
 	TAG_AFFINITY,
+	TAG_MASK,
 	TAG_END,
 };
 
@@ -94,6 +96,7 @@ enum mount_kind {
 	MOUNT_TMPFS,
 	MOUNT_COVER, /* hides the target behind an empty file or directory without permissions */
 	MOUNT_FD,    /* an inherited detached mount */
+	MOUNT_OVERLAY,
 };
 
 struct mount {
@@ -105,12 +108,12 @@ struct mount {
 	char texts[];        /* source, target and filesystem options, each with its NUL */
 };
 
-enum node_kind { NODE_DIR = 1, NODE_FILE, NODE_LINK };
+enum node_kind { NODE_DIR = 1, NODE_FILE, NODE_LINK, NODE_WHITEOUT };
 
 struct node {
 	uint32_t kind, mode;
 	uint32_t path_len, content_len; /* without the NUL that ends each */
-	char texts[];                   /* path; then what the file holds, or where the link leads */
+	char texts[];                   /* path; then what the file holds, where the link leads, or a directory's time */
 };
 
 struct limit {
@@ -139,7 +142,7 @@ struct filter {
 };
 
 struct instructions {
-	struct list argv, env, rules, nodes, dirs, mounts, groups, limits;
+	struct list argv, env, rules, nodes, masks, dirs, mounts, groups, limits;
 	const char *cwd;
 	const struct ids *ids;
 	const struct landlock_attr *landlock;
@@ -163,6 +166,8 @@ void take_limits(struct report *r, const struct instructions *in);
 void join_groups(struct report *r, const struct instructions *in);
 void box_root(struct report *r, const struct instructions *in);
 void box_mounts(struct report *r, const struct instructions *in);
+void overlay_masks(struct report *r, const struct instructions *in);
+void overlay_mount(struct report *r, const struct instructions *in, int on, const char *data);
 void box_directories(struct report *r, const struct instructions *in);
 void pid1(struct report *r, const struct instructions *in) __attribute__((noreturn));
 

@@ -17,6 +17,10 @@ import (
 const (
 	StageDir  = "/.box"            // a tmpfs that PID 1 takes away with all that is mounted on it
 	StageHost = StageDir + "/host" // the host's root
+	// Below the stage, once the box's own root is in place: what an overlay is made of.
+	StageMasks  = StageDir + StageDir + "/masks"
+	StageLower  = StageDir + StageDir + "/lower"
+	StageWrites = StageDir + StageDir + "/writes"
 )
 
 // FirstMount is the descriptor of the first detached mount that PID 1 inherits.
@@ -60,6 +64,7 @@ type Instructions struct {
 	AgentFilter []bpf.RawInstruction // empty: no seccomp filter
 	InitFilter  []bpf.RawInstruction // of PID 1
 	Nodes       []Node               // what the box's root consists of, parents first
+	Masks       []Node               // directories and whiteouts of the overlay's layer of masks, parents first
 	Dirs        []Dir                // made before the agent starts
 	Mounts      []Mount              // on top of it, in this order
 	Groups      []uint32             // descriptors: "0" is written to each to join a control group
@@ -84,9 +89,10 @@ type NodeKind uint32
 
 // The kinds, with the values of boxinit.h.
 const (
-	NodeDir  NodeKind = iota + 1
-	NodeFile          // with Content
-	NodeLink          // that leads to Content
+	NodeDir      NodeKind = iota + 1
+	NodeFile              // with Content
+	NodeLink              // that leads to Content
+	NodeWhiteout          // only of a layer of an overlay
 )
 
 // A Node is an entry of the box's root, which is a tmpfs that nobody can write once the agent runs.
@@ -115,11 +121,12 @@ type MountKind uint32
 
 // The kinds, with the values of boxinit.h.
 const (
-	MountHost  MountKind = iota + 1 // Source is a path of the host
-	MountBox                        // Source is a path of the box, mounted already; its id mapping is kept
-	MountTmpfs                      // Data are the filesystem's options
-	MountCover                      // hides Target behind an empty file or directory without permissions
-	MountFD                         // FD is a detached mount
+	MountHost    MountKind = iota + 1 // Source is a path of the host
+	MountBox                          // Source is a path of the box, mounted already; its id mapping is kept
+	MountTmpfs                        // Data are the filesystem's options
+	MountCover                        // hides Target behind an empty file or directory without permissions
+	MountFD                           // FD is a detached mount
+	MountOverlay                      // Data are the filesystem's options
 )
 
 // A Mount is made by PID 1 before the agent starts, in the given order. With Ino not 0 the source must be that very
@@ -151,6 +158,7 @@ const (
 	tagGroup
 	tagRlimit
 	tagAffinity
+	tagMask
 	tagEnd
 )
 
@@ -190,13 +198,13 @@ func (e *encoder) filter(tag uint32, program []bpf.RawInstruction) {
 	e.record(tag, b)
 }
 
-func (e *encoder) node(n Node) {
+func (e *encoder) node(tag uint32, n Node) {
 	if strings.IndexByte(n.Path, 0) >= 0 || n.Kind == NodeLink && bytes.IndexByte(n.Content, 0) >= 0 {
 		e.err = fmt.Errorf("%q: %w", n.Path, errNUL)
 	}
 	data := words32(uint32(n.Kind), n.Mode, uint32(len(n.Path)), uint32(len(n.Content)))
 	data = append(append(data, n.Path...), 0)
-	e.record(tagNode, append(append(data, n.Content...), 0))
+	e.record(tag, append(append(data, n.Content...), 0))
 }
 
 func (e *encoder) mount(m Mount) {
@@ -241,6 +249,9 @@ func (in *Instructions) flags() uint32 {
 	return flags
 }
 
+// Time is the content of a directory of Masks: when it was changed, in nanoseconds.
+func Time(ns int64) []byte { return words64(uint64(ns)) }
+
 // cpuMask is a mask of sched_setaffinity(2): words of the machine, the first processor in the lowest bit.
 func cpuMask(list []int) []byte {
 	words := make([]uint64, slices.Max(list)/64+1)
@@ -270,7 +281,10 @@ func (in *Instructions) Encode() ([]byte, error) {
 	e.filter(tagAgentFilter, in.AgentFilter)
 	e.filter(tagInitFilter, in.InitFilter)
 	for _, n := range in.Nodes {
-		e.node(n)
+		e.node(tagNode, n)
+	}
+	for _, n := range in.Masks {
+		e.node(tagMask, n)
 	}
 	for _, d := range in.Dirs {
 		e.text(tagMkdir, words32(d.Mode, d.UID, d.GID, 0), d.Path)

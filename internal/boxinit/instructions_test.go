@@ -45,7 +45,7 @@ func enums(t *testing.T) map[string]int {
 func TestBothHalvesCountAlike(t *testing.T) {
 	c := enums(t)
 	for name, value := range map[string]int{
-		"STEP_INSTRUCTIONS": int(StepInstructions), "STEP_PROTECT": int(StepProtect), "STEP_MOUNTS": int(StepMounts), "STEP_HOME": int(StepHome),
+		"STEP_INSTRUCTIONS": int(StepInstructions), "STEP_PROTECT": int(StepProtect), "STEP_MOUNTS": int(StepMounts), "STEP_OVERLAY": int(StepOverlay), "STEP_HOME": int(StepHome),
 		"STEP_FORK": int(StepFork), "STEP_GROUP": int(StepGroup), "STEP_TERMINAL": int(StepTerminal), "STEP_STREAMS": int(StepStreams),
 		"STEP_USERNS": int(StepUserns), "STEP_BOUNDING": int(StepBounding), "STEP_IDS": int(StepIDs), "STEP_CAPS": int(StepCaps),
 		"STEP_LIMITS": int(StepLimits), "STEP_CWD": int(StepDir), "STEP_NNP": int(StepNoNewPrivs), "STEP_LANDLOCK": int(StepLandlock),
@@ -57,7 +57,7 @@ func TestBothHalvesCountAlike(t *testing.T) {
 		"EVENT_FAILED": int(Failed), "EVENT_RUNNING": int(Running), "EVENT_STOPPED": int(Stopped), "EVENT_CONTINUED": int(Continued),
 		"EVENT_EXITED": int(Exited), "EVENT_FORKED": int(Forked), "TO_AGENT": int(ToAgent), "TO_GROUP": int(ToGroup), "TO_ALL": int(ToAll),
 		"MOUNT_HOST": int(MountHost), "MOUNT_BOX": int(MountBox), "MOUNT_TMPFS": int(MountTmpfs), "MOUNT_COVER": int(MountCover), "MOUNT_FD": int(MountFD),
-		"NODE_DIR": int(NodeDir), "NODE_FILE": int(NodeFile), "NODE_LINK": int(NodeLink),
+		"NODE_DIR": int(NodeDir), "NODE_FILE": int(NodeFile), "NODE_LINK": int(NodeLink), "NODE_WHITEOUT": int(NodeWhiteout), "MOUNT_OVERLAY": int(MountOverlay), "TAG_MASK": tagMask,
 	} {
 		if got, ok := c[name]; !ok || got != value {
 			t.Errorf("%s is %d in C (there: %v), %d in Go", name, got, ok, value)

@@ -153,6 +153,15 @@ static void tmpfs_one(struct report *r, const struct mount *m, const char *targe
 	close(on);
 }
 
+static void overlay_one(struct report *r, const struct instructions *in, const struct mount *m, int root)
+{
+	const char *target = m->texts + strlen(m->texts) + 1;
+	int on = open_target(r, m, target, 1, root);
+
+	overlay_mount(r, in, on, target + strlen(target) + 1);
+	close(on);
+}
+
 static int open_root(struct report *r, const char *path)
 {
 	int fd = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
@@ -207,6 +216,7 @@ void box_mounts(struct report *r, const struct instructions *in)
 	int host = open_root(r, STAGE_HOST), root = open_root(r, "/");
 
 	make_empty(r);
+	overlay_masks(r, in);
 	for (size_t i = 0; i < in->mounts.len; i++) {
 		const struct mount *m = in->mounts.items[i];
 		const char *target = m->texts + strlen(m->texts) + 1;
@@ -225,6 +235,9 @@ void box_mounts(struct report *r, const struct instructions *in)
 			break;
 		case MOUNT_FD:
 			fd_one(r, m, target, root);
+			break;
+		case MOUNT_OVERLAY:
+			overlay_one(r, in, m, root);
 			break;
 		case MOUNT_COVER:
 			cover_one(r, m, target, root);

@@ -8,6 +8,7 @@ const (
 	StepInstructions Step = iota + 1
 	StepProtect
 	StepMounts
+	StepOverlay
 	StepHome
 	StepFork
 	StepGroup
@@ -30,6 +31,7 @@ var layers = map[Step]string{
 	StepInstructions: "instructions",
 	StepProtect:      "pid 1",
 	StepMounts:       "mounts",
+	StepOverlay:      "overlay",
 	StepHome:         "home",
 	StepFork:         "process limit",
 	StepGroup:        "control group",

@@ -20,7 +20,7 @@ var mayImport = map[string][]string{
 	"profile":                     {},
 	"mounts":                      {"profile"},
 	"limits":                      {"profile"},
-	"launch":                      {"profile", "mounts", "limits", "internal/seccomp", "internal/boxinit", "internal/vt", "internal/session", "internal/cgroup"},
+	"launch":                      {"profile", "mounts", "limits", "internal/seccomp", "internal/boxinit", "internal/vt", "internal/session", "internal/cgroup", "internal/workspace"},
 	"internal/workspace":          {"profile", "internal/audit", "internal/workspace/textdiff"},
 	"internal/workspace/textdiff": {},
 	"internal/audit":              {},
@@ -35,7 +35,7 @@ var mayImport = map[string][]string{
 	"internal/boxtest/vm/wire":    {},
 	"internal/bench":              {},
 	"internal/e2e":                {"internal/boxtest", "internal/boxtest/vm"},
-	"internal/cli":                {"profile", "mounts", "limits", "launch", "internal/seccomp", "internal/session", "internal/doctor", "internal/audit"},
+	"internal/cli":                {"profile", "mounts", "limits", "launch", "internal/seccomp", "internal/session", "internal/doctor", "internal/audit", "internal/workspace"},
 }
 
 // engine are the packages of libcontainer that only launch imports; mounts and limits may use its values.

@@ -12,27 +12,30 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"agentbox/internal/workspace"
 	"agentbox/launch"
 )
 
 // A result is what `run --result FILE` writes, so that an agent's own 64 or 125 is not mistaken for agentbox's.
 type result struct {
-	Version  int       `json:"version"`
-	Session  string    `json:"session,omitempty"`
-	Cause    string    `json:"cause"`
-	ExitCode int       `json:"exit_code"`
-	Signal   string    `json:"signal,omitempty"`
-	Layer    string    `json:"layer,omitempty"`
-	Limit    string    `json:"limit,omitempty"`
-	Reached  []string  `json:"reached,omitempty"`
-	Appeared []string  `json:"appeared,omitempty"` // protected names that were absent at the start
-	Error    string    `json:"error,omitempty"`
-	Degraded []string  `json:"degraded"`
-	Command  []string  `json:"command"`
-	Started  time.Time `json:"started"`
-	Ended    time.Time `json:"ended"`
+	Version  int                `json:"version"`
+	Session  string             `json:"session,omitempty"`
+	Cause    string             `json:"cause"`
+	ExitCode int                `json:"exit_code"`
+	Signal   string             `json:"signal,omitempty"`
+	Layer    string             `json:"layer,omitempty"`
+	Limit    string             `json:"limit,omitempty"`
+	Reached  []string           `json:"reached,omitempty"`
+	Appeared []string           `json:"appeared,omitempty"` // protected names that were absent at the start
+	Changes  *workspace.Summary `json:"changes,omitempty"`  // in an overlay
+	Error    string             `json:"error,omitempty"`
+	Degraded []string           `json:"degraded"`
+	Command  []string           `json:"command"`
+	Started  time.Time          `json:"started"`
+	Ended    time.Time          `json:"ended"`
 
 	record   *recorder // nil until there is a log
+	kept     *keeper   // nil without an overlay
 	agentEnd launch.Result
 
 	dir  *os.File // of the file; nil when nobody asked for one

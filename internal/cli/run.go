@@ -73,7 +73,7 @@ func run(ctx context.Context, o runOptions, c *caller) error {
 	data, werr := r.encode(err)
 	r.record.end(r, r.agentEnd)
 	if werr == nil {
-		werr = errors.Join(r.write(data), o.background.finish(data))
+		werr = errors.Join(r.write(data), r.kept.end(data), o.background.finish(data))
 	}
 	if werr != nil {
 		c.voice.failf("%s", werr)
@@ -113,10 +113,15 @@ func supervise(ctx context.Context, o runOptions, c *caller, r *result) error {
 	if r.record, err = c.record(r.Session, p); err != nil {
 		return err
 	}
-	box, err := launch.Start(ctx, p.plan, streams, launch.Label{ID: r.Session, Profile: p.name, Before: r.record.started})
+	if r.kept, err = c.keep(r.Session, o, p); err != nil {
+		return err
+	}
+	label := launch.Label{ID: r.Session, Profile: p.name, Before: r.record.started, Writes: r.kept.dir()}
+	box, err := launch.Start(ctx, p.plan, streams, label)
 	if err != nil {
 		return startFailure(ctx, err, p.plan)
 	}
+	r.kept.started()
 	r.record.ready(box)
 	if loud {
 		c.announce(box.ID(), p, o.background == nil)
@@ -137,6 +142,9 @@ func supervise(ctx context.Context, o runOptions, c *caller, r *result) error {
 	r.agentEnd = end
 	r.Appeared = p.appeared()
 	c.warnAppeared(r.Appeared)
+	if err := r.kept.settle(context.WithoutCancel(ctx), r); err != nil {
+		c.voice.failf("what the agent changed in the workspace is kept, and cannot be shown: %s", err)
+	}
 	return r.end(end)
 }
 

@@ -121,6 +121,9 @@ func forget(root string) {
 // Publish gives the record the session's ID and description; from then on it is listed. Called again it replaces the
 // description.
 func (r *Record) Publish(info Info) error {
+	if err := info.complete(); err != nil {
+		return err
+	}
 	s := r.session
 	if s.id == info.ID {
 		return s.Update(func(i *Info) { *i = info.clone() })

@@ -21,6 +21,9 @@ func mustRecord(t testing.TB, root string) *Record {
 	if err != nil {
 		t.Fatal(err)
 	}
+	if err := r.KeepOutput(); err != nil {
+		t.Fatal(err)
+	}
 	return r
 }
 

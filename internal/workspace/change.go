@@ -179,7 +179,13 @@ func (s State) print() string {
 
 // Summary counts a review.
 type Summary struct {
-	Added, Modified, Deleted, Renamed, Handoffs, Conflicts, Refused int
+	Added     int `json:"added"`
+	Modified  int `json:"modified"`
+	Deleted   int `json:"deleted"`
+	Renamed   int `json:"renamed"`
+	Handoffs  int `json:"handoffs"`
+	Conflicts int `json:"conflicts"`
+	Refused   int `json:"refused"`
 }
 
 // Summary counts the changes; mode and type changes are modifications.
