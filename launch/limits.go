@@ -96,7 +96,7 @@ func (f *boxFiles) takeTasks(g *cgroup.Group, in *boxinit.Instructions, before i
 // ownCount is the number of detached mounts that the box's side gets.
 func (p Plan) ownCount() int {
 	n := 0
-	for _, m := range p.Files.Mounts {
+	for _, m := range p.layered() {
 		if p.idmapped(m) {
 			n++
 		}

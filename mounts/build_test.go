@@ -21,6 +21,9 @@ func project() Host {
 
 func withPreset(t *testing.T, more string) profile.Profile {
 	t.Helper()
+	if !strings.Contains(more, "workspace.mode") {
+		more = "workspace.mode = 'rw'\n" + more
+	}
 	l, _ := profile.Preset("default")
 	e, findings := profile.Merge([]profile.Layer{l, {Name: "more", Kind: profile.User, Trusted: true, Data: []byte(more)}}, nil)
 	if len(findings.Fatal()) > 0 {

@@ -149,6 +149,6 @@ func (c *checker) latePatterns() {
 	}
 	if count > 0 {
 		c.add(key, fmt.Sprintf(`a "rw" workspace cannot hold %d patterns for files made after the start; the first is %s`, count, first),
-			fmt.Sprintf("add %q to agent.degrade to accept that, or set workspace.mode to \"ro\"", DegradeLateMasks))
+			fmt.Sprintf("add %q to agent.degrade to accept that, or set workspace.mode to \"overlay\"", DegradeLateMasks))
 	}
 }

@@ -29,7 +29,7 @@ var mayImport = map[string][]string{
 	"internal/boxinit":            {},
 	"internal/vt":                 {},
 	"internal/session":            {},
-	"internal/doctor":             {"profile", "launch", "limits", "internal/cgroup"},
+	"internal/doctor":             {"profile", "launch", "limits", "internal/cgroup", "internal/workspace"},
 	"internal/boxtest":            {},
 	"internal/boxtest/vm":         {"internal/boxtest", "internal/boxtest/vm/wire"},
 	"internal/boxtest/vm/wire":    {},

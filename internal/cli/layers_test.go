@@ -57,11 +57,11 @@ func TestLayersInTheirOrder(t *testing.T) {
 		want    string
 		mode    string
 	}{
-		"nothing but the preset": {want: "preset base < preset default", mode: "rw"},
+		"nothing but the preset": {want: "preset base < preset default", mode: "overlay"},
 		"another preset":         {options: profileOptions{profile: "strict"}, want: "preset base < preset strict", mode: "ro"},
 		"system, person, project": {
 			files: map[string]string{"etc/profile.toml": "", "home/.config/agentbox/profile.toml": "", "project/agentbox.toml": ""},
-			want:  "preset base < preset default < etc/profile.toml < home/.config/agentbox/profile.toml < agentbox.toml", mode: "rw"},
+			want:  "preset base < preset default < etc/profile.toml < home/.config/agentbox/profile.toml < agentbox.toml", mode: "overlay"},
 		"a person's profile that extends a preset stands on that alone": {
 			files: map[string]string{"home/.config/agentbox/profile.toml": extendsStrict},
 			want:  "preset base < preset strict < home/.config/agentbox/profile.toml", mode: "ro"},
@@ -72,14 +72,14 @@ func TestLayersInTheirOrder(t *testing.T) {
 		"extends that end at no preset still get the masks": {
 			files:   map[string]string{"etc/profiles/a.toml": `extends = ["b"]`, "etc/profiles/b.toml": ""},
 			options: profileOptions{profile: "a"},
-			want:    "preset base < preset default < etc/profiles/b.toml < etc/profiles/a.toml", mode: "rw"},
+			want:    "preset base < preset default < etc/profiles/b.toml < etc/profiles/a.toml", mode: "overlay"},
 		"a file relative to the one that names it": {
 			files:   map[string]string{"home/x/a.toml": `extends = ["./b.toml"]`, "home/x/b.toml": `extends = ["strict"]`},
 			options: profileOptions{profile: "~/x/a.toml"},
 			want:    "preset base < preset strict < home/x/b.toml < ~/x/a.toml", mode: "ro"},
 		"the project's file is not laid twice": {
 			files: map[string]string{"project/agentbox.toml": ""}, options: profileOptions{profile: "./agentbox.toml"},
-			want: "preset base < preset default < agentbox.toml", mode: "rw"},
+			want: "preset base < preset default < agentbox.toml", mode: "overlay"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			tr := newTree(t, test.files)

@@ -107,7 +107,7 @@ var checks = []func(host) Check{
 	terminalInjection,
 	corePattern,
 	controlGroups,
-	overlayInUserNamespace,
+	overlayWorkspace,
 }
 
 // host is what the checks look at.

@@ -4,12 +4,14 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"slices"
 	"strings"
 	"syscall"
 
 	"golang.org/x/sys/unix"
 
+	"agentbox/internal/workspace"
 	"agentbox/launch"
 )
 
@@ -103,31 +105,33 @@ func freshProc(h host) Check {
 		Remedy: "an outer container covers parts of /proc; start it with\n    --security-opt systempaths=unconfined   (docker)\n    --security-opt unmask=ALL               (podman)\n    security.nesting=true                   (lxc)"}
 }
 
-// overlayInUserNamespace says whether a later version's overlay workspaces will work for this user.
-func overlayInUserNamespace(h host) Check {
-	c := Check{Name: "overlay in a user namespace", State: Note,
-		Cost: `nothing in this version: workspace.mode = "overlay" is not available yet`}
-	dir, err := os.MkdirTemp("", "agentbox-doctor-")
+// overlayWorkspace mounts an overlay where sessions keep what agents write.
+func overlayWorkspace(h host) Check {
+	c := Check{Name: "overlay", State: Missing, Cost: `no workspace of mode "overlay", which the presets default and ci have`}
+	base, at := h.stateBase()
+	dir, err := os.MkdirTemp(at, ".agentbox-doctor-")
 	if err != nil {
-		c.What = "not tried: " + err.Error()
+		c.What, c.Remedy = err.Error(), "make "+base+" a directory of your own"
 		return c
 	}
-	defer os.RemoveAll(dir)
+	defer workspace.Remove(dir)
 	for _, d := range []string{"lower", "upper", "work", "merged"} {
-		if err := os.Mkdir(dir+"/"+d, 0o755); err != nil {
-			c.What = "not tried: " + err.Error()
+		if err := os.Mkdir(filepath.Join(dir, d), 0o755); err != nil {
+			c.What = err.Error()
 			return c
 		}
 	}
-	data := fmt.Sprintf("lowerdir=%[1]s/lower,upperdir=%[1]s/upper,workdir=%[1]s/work,userxattr", dir)
-	err = mountInside(0, "-t", "overlay", "-o", data, "overlay", dir+"/merged")
+	data := fmt.Sprintf("lowerdir=%[1]s/lower,upperdir=%[1]s/upper,workdir=%[1]s/work,%[2]s", workspace.EscapeLayer(dir), strings.Join(workspace.MountOptions(workspace.User), ","))
+	err = mountInside(0, "-t", "overlay", "-o", data, "overlay", filepath.Join(dir, "merged"))
 	switch {
 	case err == nil:
-		c.What = "mounted one below " + os.TempDir()
+		return ok(c.Name, "mounted one below "+at)
 	case isAbsent(err):
-		c.What = "mount(8) is not installed: not tried"
+		c.State, c.What = Note, "mount(8) is not installed: not tried"
 	default:
-		c.What = "refused below " + os.TempDir() + ": " + err.Error()
+		c.What = "refused below " + at + ": " + err.Error()
+		c.Remedy = "a kernel from 5.11, and a filesystem for " + base + " that an overlay can write to (ext4, xfs, btrfs, tmpfs; no overlay, no NFS):\n" +
+			"    export XDG_STATE_HOME=DIRECTORY\nor workspace.mode = \"ro\" in the profile"
 	}
 	return c
 }

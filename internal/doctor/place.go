@@ -104,22 +104,26 @@ func sessionDirectory(h host) Check {
 }
 
 func fallbackDirectory(h host, name string) Check {
-	base := h.env("XDG_STATE_HOME")
-	if !filepath.IsAbs(base) {
-		base = filepath.Join(h.env("HOME"), ".local", "state")
-	}
+	base, at := h.stateBase()
 	c := Check{Name: name, State: Note, What: base + "/agentbox/run",
 		Cost: "this is a disk: what a power cut leaves there is swept by the next start", Remedy: "a login session with a private XDG_RUNTIME_DIR (mode 0700, owned by the user)"}
-	// The directory itself is made by the first box; its nearest ancestor tells whether that will work.
-	at := base
-	for at != "/" && !isDir(at) {
-		at = filepath.Dir(at)
-	}
 	if err := tryDir(at); err != nil || !filepath.IsAbs(base) {
 		c.State, c.What, c.Cost = Missing, "neither XDG_RUNTIME_DIR nor "+base+" can be used", "a running box could not be found again"
 		c.Remedy = "set XDG_RUNTIME_DIR or HOME to a directory of your own"
 	}
 	return c
+}
+
+// stateBase is where state of a user lies, and its nearest ancestor that exists: the first box makes the rest.
+func (h host) stateBase() (base, at string) {
+	base = h.env("XDG_STATE_HOME")
+	if !filepath.IsAbs(base) {
+		base = filepath.Join(h.env("HOME"), ".local", "state")
+	}
+	for at = base; at != "/" && at != "." && !isDir(at); {
+		at = filepath.Dir(at)
+	}
+	return base, at
 }
 
 func isDir(p string) bool {

@@ -33,8 +33,7 @@ type denial struct {
 
 func (w *world) attempt(t *testing.T, a attempt) result {
 	t.Helper()
-	profile := filepath.Join(w.Home, ".config/agentbox/profile.toml")
-	w.WriteFile(t, profile, a.profile, 0o644)
+	w.profile(t, a.profile)
 	if a.outside {
 		return finish(t, w.Command(t, w.dir, "sh", "-c", a.script))
 	}
@@ -72,7 +71,7 @@ func files() map[string]denial {
 		"it writes a protected file":       {attempt{script: `echo x >.git/hooks/pre-commit`}, readOnly, attempt{profile: "[workspace]\nprotect = ['!.git/hooks']"}},
 		"it replaces a protected file":     {attempt{script: `mv .git/hooks .git/old`}, "busy", attempt{script: `mv .git/hooks .git/old && mv .git/old .git/hooks`, profile: "[workspace]\nprotect = ['!.git/hooks']"}},
 		"it writes where it may only read": {attempt{script: `echo x >x`, options: []string{"--mode", "ro"}}, readOnly, attempt{options: []string{"--mode", "rw"}}},
-		"it runs what it put in /tmp": {attempt{script: `cp /bin/true /tmp/t && /tmp/t`, profile: "limits.enforcement = 'watched'", options: []string{"--profile", "strict"}}, denied,
+		"it runs what it put in /tmp": {attempt{script: `cp /bin/true /tmp/t && /tmp/t`, profile: "limits.enforcement = 'watched'\nworkspace.mode = 'ro'", options: []string{"--profile", "strict"}}, denied,
 			attempt{options: []string{"--profile", "default"}}},
 		"it reads the home directory":        {attempt{script: `cat ~/key`}, "No such file", attempt{outside: true}},
 		"it sees the host's /tmp":            {attempt{script: `cat $(cat in-tmp)`}, "No such file", attempt{outside: true}},

@@ -53,10 +53,23 @@ func newWorld(t testing.TB, find who, profile string) *world {
 	w := &world{Account: find(t), bin: boxtest.Binary(t)}
 	w.dir = boxtest.Project(t, w.Account)
 	w.Path = "/usr/bin:/bin"
-	if profile != "" {
-		w.WriteFile(t, filepath.Join(w.Home, ".config/agentbox/profile.toml"), profile, 0o644)
-	}
+	w.profile(t, profile)
 	return w
+}
+
+// profile writes the person's profile. The workspace is of mode "rw" in it unless the text says another: what the agent
+// wrote is to be on the host.
+func (w *world) profile(t testing.TB, text string) {
+	t.Helper()
+	const direct = "mode = \"rw\"\n"
+	switch {
+	case strings.Contains(text, "mode ="):
+	case strings.Contains(text, "[workspace]\n"):
+		text = strings.Replace(text, "[workspace]\n", "[workspace]\n"+direct, 1)
+	default:
+		text = "workspace." + direct + text
+	}
+	w.WriteFile(t, filepath.Join(w.Home, ".config/agentbox/profile.toml"), text, 0o644)
 }
 
 // agentbox is a command of the binary, as the account, in the project.

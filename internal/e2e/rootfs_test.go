@@ -31,7 +31,7 @@ func TestRootfsThatIsADirectory(t *testing.T) {
 			if r.code != 0 {
 				t.Fatalf("%+v", r)
 			}
-			w.WriteFile(t, filepath.Join(w.Home, ".config/agentbox/profile.toml"), profile, 0o644)
+			w.profile(t, profile)
 			in := func(args ...string) result { return w.run(t, append([]string{"/bin/busybox"}, args...)...) }
 			if r := in("cat", "/etc/motd"); r.out != "theirs\n" {
 				t.Errorf("a file of the directory: %+v", r)

@@ -265,7 +265,7 @@ func TestControlSequences(t *testing.T) {
 			t.Run(strings.TrimSpace(account+" "+class), func(t *testing.T) {
 				w := newWorld(t, find, "")
 				if class != "" {
-					w.WriteFile(t, filepath.Join(w.Home, ".config/agentbox/profile.toml"), "[agent]\nterminal_allow = ['"+class+"']\n", 0o644)
+					w.profile(t, "[agent]\nterminal_allow = ['"+class+"']\n")
 				}
 				w.start(t, idle)
 				for _, how := range []string{"run", "exec"} {
