@@ -26,7 +26,7 @@ func TestPosture(t *testing.T) {
 	for account, find := range accounts() {
 		t.Run(account, func(t *testing.T) {
 			boxtest.Leftovers(t)
-			w := newWorld(t, find, "")
+			w := newWorld(t, find, "workspace.mode = 'overlay'")
 			boxtest.Probe(t, w.dir)
 			outside := w.probe(t, w.Command(t, w.dir, "./probe", "-ids"))
 			run := w.probe(t, w.agentbox(t, "run", "--", "./probe", "-ids"))
