@@ -62,6 +62,20 @@ func (k *keeper) dir() string {
 	return filepath.Join(resolve(k.record.Dir()), session.WorkspaceDir)
 }
 
+// onDisk returns when the start is on record, and what keeps the agent's writes is on disk.
+func (r *result) onDisk() error {
+	kept := make(chan error, 1)
+	go func() { kept <- r.kept.persist() }()
+	return errors.Join(r.record.started(), <-kept)
+}
+
+func (k *keeper) persist() error {
+	if k == nil {
+		return nil
+	}
+	return workspace.Persist(k.dir())
+}
+
 // started says that there is something to keep.
 func (k *keeper) started() {
 	if k != nil {

@@ -116,7 +116,7 @@ func supervise(ctx context.Context, o runOptions, c *caller, r *result) error {
 	if r.kept, err = c.keep(r.Session, o, p); err != nil {
 		return err
 	}
-	label := launch.Label{ID: r.Session, Profile: p.name, Before: r.record.started, Writes: r.kept.dir()}
+	label := launch.Label{ID: r.Session, Profile: p.name, Before: r.onDisk, Writes: r.kept.dir()}
 	box, err := launch.Start(ctx, p.plan, streams, label)
 	if err != nil {
 		return startFailure(ctx, err, p.plan)

@@ -1,6 +1,7 @@
 package workspace
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
@@ -26,16 +27,29 @@ func Begin(session, lower string, f Flavour) (Layers, error) {
 	if err != nil {
 		return l, fmt.Errorf("workspace: %w", err)
 	}
-	d, err := openDir(session)
+	data, err := json.Marshal(record{lower, f, time.Now()})
+	if err == nil {
+		err = os.WriteFile(filepath.Join(session, recordName), data, 0o600)
+	}
 	if err != nil {
 		return l, fmt.Errorf("workspace: %w", err)
 	}
-	defer d.close()
-	w := Workspace{state: d}
-	if err := w.saveJSON(recordName, record{lower, f, time.Now()}); err != nil {
-		return l, fmt.Errorf("workspace: %s: %w", recordName, err)
-	}
 	return l, nil
+}
+
+// Persist puts what Begin made on disk. Until then a power cut may take it, so the agent must not run before. It is
+// apart because it can run while the box is being made.
+func Persist(session string) error {
+	for _, name := range []string{filepath.Join(session, recordName), session, filepath.Dir(session)} {
+		f, err := os.Open(name)
+		if err == nil {
+			err = errors.Join(f.Sync(), f.Close())
+		}
+		if err != nil {
+			return fmt.Errorf("workspace: %w", err)
+		}
+	}
+	return nil
 }
 
 // Load gives the configuration of a session's workspace, without what the profile
