@@ -78,7 +78,7 @@ type missingJSON struct {
 
 func check(_ context.Context, o checkOptions, c *caller) error {
 	p, err := decide(o.planOptions)
-	findings := p.warnings
+	findings := append(slices.Clone(p.warnings), p.tracked()...)
 	var wrong profile.Findings
 	var missing *launch.MissingError
 	switch {

@@ -8,6 +8,7 @@ import (
 
 	cli "github.com/urfave/cli/v2"
 
+	"agentbox/internal/workspace"
 	"agentbox/launch"
 	"agentbox/profile"
 )
@@ -94,6 +95,32 @@ func decide(o planOptions) (policy, error) {
 			hint: "it shows the workspace, and what rootfs.expose and [[mount]] name"}
 	}
 	return p, nil
+}
+
+// tracked warns of masked files whose content git has as well: there no mask covers it.
+func (p policy) tracked() profile.Findings {
+	keys := map[string]string{}
+	var names []string
+	for _, m := range p.host.Files.Masked {
+		keys[m.Path] = m.Key
+		names = append(names, m.Path)
+	}
+	list, err := workspace.Tracked(p.host.Files.Workspace.Path, names)
+	if err != nil {
+		return profile.Findings{{Message: "whether git tracks masked files is not known: " + err.Error(), Warning: true}}
+	}
+	var out profile.Findings
+	const most = 5
+	for i, name := range list {
+		if i == most {
+			out[most-1].Message += fmt.Sprintf(" (and so are %d more)", len(list)-most)
+			break
+		}
+		out = append(out, profile.Finding{Key: keys[name], Warning: true, Message: fmt.Sprintf("%q is masked, but git tracks it: what it holds is in .git as well", name),
+			Hint: "take the secret out of the history and replace it with another"})
+	}
+	located, _ := p.located(out).(profile.Findings)
+	return located[len(located)-len(out):]
 }
 
 // located adds to the findings of the planner, which knows key paths only, the files in which the values stand.

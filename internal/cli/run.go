@@ -101,7 +101,7 @@ func supervise(ctx context.Context, o runOptions, c *caller, r *result) error {
 		r.Degraded = append(r.Degraded, d.Layer)
 	}
 	if loud {
-		c.voice.findings(p.warnings)
+		c.voice.findings(append(slices.Clone(p.warnings), p.tracked()...))
 	}
 	streams := launch.Streams{In: c.in, Out: c.out, Err: c.err}
 	if o.background != nil {
