@@ -3,7 +3,6 @@ package launch
 import (
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"os/signal"
 	"sync"
@@ -23,6 +22,7 @@ type terminal struct {
 	filter *vt.Filter
 	cooked *term.State // the caller's modes while ours are raw, or nil
 	mu     sync.Mutex
+	keys   *input        // nil before run
 	done   chan struct{} // closed when all output is passed on; nil before run
 }
 
@@ -92,8 +92,12 @@ func (t *terminal) run() error {
 	if err := t.makeRaw(); err != nil {
 		return err
 	}
+	var err error
+	if t.keys, err = newInput(t.in); err != nil {
+		return err
+	}
 	t.done = make(chan struct{})
-	go func() { _, _ = io.Copy(t.master, t.in) }()
+	go t.keys.passTo(t.master)
 	go func() {
 		defer close(t.done)
 		buf, clean := make([]byte, 32<<10), make([]byte, 0, 32<<10)
@@ -148,6 +152,7 @@ func (t *terminal) close() {
 	if t.done != nil {
 		<-t.done
 	}
+	t.keys.end()
 	if t.master != nil {
 		t.master.Close()
 	}

@@ -19,7 +19,8 @@ import (
 )
 
 // lookLimits reads what a decision about limits depends on; control groups only for a profile that needs them.
-func (h *Host) lookLimits(l profile.Limits) error {
+func (h *Host) lookLimits(p profile.Profile) error {
+	l := p.Limits
 	var set unix.CPUSet
 	if err := unix.SchedGetaffinity(0, &set); err != nil {
 		return fmt.Errorf("the processors: %w", err)
@@ -41,6 +42,7 @@ func (h *Host) lookLimits(l profile.Limits) error {
 	if limits.NeedsGroup(l) {
 		h.Limits.Groups = cgroup.Look()
 	}
+	h.lookDisk(p)
 	seed := fnv.New32()
 	fmt.Fprint(seed, os.Getpid(), time.Now().UnixNano())
 	h.Limits.Seed = seed.Sum32()
@@ -48,18 +50,27 @@ func (h *Host) lookLimits(l profile.Limits) error {
 }
 
 // decideLimits turns what this caller's kernel cannot hold into the layer that is missing.
-func decideLimits(l profile.Limits, h Host) (limits.Plan, error) {
-	p, err := limits.Decide(l, h.Limits)
+func decideLimits(p profile.Profile, h Host) (limits.Plan, error) {
+	plan, err := limits.Decide(p.Limits, p.Workspace, h.Limits)
 	var unheld *limits.UnheldError
-	if errors.As(err, &unheld) {
-		return p, &MissingError{Layer: unheld.Name + " limit", Err: errors.New(unheld.Why), Remedy: unheldRemedy(h)}
+	var misused *limits.MisusedError
+	switch {
+	case errors.As(err, &unheld):
+		return plan, &MissingError{Layer: unheld.Name + " limit", Err: errors.New(unheld.Why), Remedy: unheldRemedy(unheld.Name, h)}
+	case errors.As(err, &misused):
+		return plan, profile.Findings{{Key: "limits." + misused.Name, Message: misused.Why}}
+	case err == nil && plan.Writes != nil && plan.Writes.Medium == limits.OnTmpfs && h.Limits.NoTmpfs != "":
+		err = &MissingError{Layer: "overlay", Err: errors.New(h.Limits.NoTmpfs), Remedy: `workspace.upper = "disk" needs no tmpfs`}
 	}
-	return p, err
+	return plan, err
 }
 
-func unheldRemedy(h Host) string {
+func unheldRemedy(name string, h Host) string {
 	const watched = `limits.enforcement = "watched" lets the supervisor hold it, some times a second`
-	if h.EUID == 0 {
+	switch {
+	case name == limits.Disk:
+		return `workspace.upper = "tmpfs" keeps what the agent writes in memory of that size, or ` + watched
+	case h.EUID == 0:
 		return watched
 	}
 	return `start agentbox in a control group of your own ("systemd-run --user --scope -p Delegate=yes", on cgroup v2), or ` + watched
@@ -120,6 +131,9 @@ func (b *Box) release() error {
 		}
 	}
 	if err := <-b.before; err != nil {
+		return err
+	}
+	if err := b.takeWrites(); err != nil {
 		return err
 	}
 	if err := b.control.Release(); !errors.Is(err, unix.EPIPE) {

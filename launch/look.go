@@ -49,7 +49,7 @@ func (h *Host) Look(p profile.Profile) error {
 			f.Sources[m.Source] = place(h.expand(m.Source))
 		}
 	}
-	if err := h.lookLimits(p.Limits); err != nil {
+	if err := h.lookLimits(p); err != nil {
 		return err
 	}
 	h.lookExists(p)

@@ -16,29 +16,49 @@ import (
 	"agentbox/profile"
 )
 
-// layered replaces an overlay by what PID 1 makes it of: the project, the directory that holds what the agent writes,
-// and the overlay itself. The first two are mounted on the stage, which goes before the agent starts.
+// layered puts before the first overlay what PID 1 makes the overlays of: the project, a git directory outside it, and
+// the directory that holds what the agent writes in both. They are mounted on the stage, which goes before the agent
+// starts.
 func (p Plan) layered() []mounts.Mount {
-	var list []mounts.Mount
+	var list, sources []mounts.Mount
 	for _, m := range p.Files.Mounts {
 		if m.Type == "overlay" {
-			list = append(list,
-				mounts.Mount{Type: "bind", Source: m.Source, Target: boxinit.StageLower, Options: []string{"ro", "nosuid", "nodev"},
-					Owned: true, Create: true, Dev: m.Dev, Ino: m.Ino},
-				mounts.Mount{Type: "bind", Source: p.writes, Target: boxinit.StageWrites, Options: []string{"nosuid", "nodev"}, Owned: true, Create: true})
+			lower, _ := p.stageOf(m)
+			sources = append(sources, mounts.Mount{Type: "bind", Source: m.Source, Target: lower, Options: []string{"ro", "nosuid", "nodev"},
+				Owned: true, Create: true, Dev: m.Dev, Ino: m.Ino})
+		}
+	}
+	if sources != nil {
+		writes := mounts.Mount{Type: "bind", Source: p.writes, Target: boxinit.StageWrites, Options: []string{"nosuid", "nodev"}, Owned: true, Create: true}
+		if p.sharesWrites() {
+			writes.Type, writes.Source, writes.Data = "tmpfs", "tmpfs", p.tmpfsData()
+		}
+		sources = append(sources, writes)
+	}
+	for _, m := range p.Files.Mounts {
+		if m.Type == "overlay" {
+			list, sources = append(list, sources...), nil
 		}
 		list = append(list, m)
 	}
 	return list
 }
 
-// overlayData are the options of the overlay in the words of mount(8).
-func (p Plan) overlayData() string {
-	lower := boxinit.StageLower
-	if len(p.Files.Masks) > 0 {
+// stageOf is where the source of an overlay and the directories for what the agent writes in it lie on the stage.
+func (p Plan) stageOf(m mounts.Mount) (lower, writes string) {
+	if m.Target == p.Files.Git {
+		return boxinit.StageGit, workspace.GitState(boxinit.StageWrites)
+	}
+	return boxinit.StageLower, boxinit.StageWrites
+}
+
+// overlayData are the options of an overlay in the words of mount(8).
+func (p Plan) overlayData(m mounts.Mount) string {
+	lower, writes := p.stageOf(m)
+	if len(p.Files.Masks) > 0 && lower == boxinit.StageLower {
 		lower = boxinit.StageMasks + ":" + lower
 	}
-	layers := workspace.LayersOf(boxinit.StageWrites)
+	layers := workspace.LayersOf(writes)
 	options := []string{"lowerdir=" + lower, "upperdir=" + layers.Upper, "workdir=" + layers.Work}
 	return strings.Join(append(options, workspace.MountOptions(workspace.User)...), ",")
 }
@@ -169,14 +189,20 @@ func (b *Box) giveWrites() error {
 		return nil
 	}
 	ids := b.plan.ids(0).mounts
-	// PID 1 passes through the directory as a user that its idmapped mount does not know.
-	if err := os.Chmod(b.plan.writes, 0o711); err != nil {
-		return err
+	states := []string{b.plan.writes}
+	if b.plan.Files.Git != "" {
+		states = append(states, workspace.GitState(b.plan.writes))
 	}
-	layers := workspace.LayersOf(b.plan.writes)
-	for _, dir := range []string{layers.Upper, layers.Work} {
-		if err := unix.Fchownat(unix.AT_FDCWD, dir, int(ids.DiskUID), int(ids.DiskGID), unix.AT_SYMLINK_NOFOLLOW); err != nil {
-			return &os.PathError{Op: "chown", Path: dir, Err: err}
+	for _, state := range states {
+		// PID 1 passes through the directory as a user that its idmapped mount does not know.
+		if err := os.Chmod(state, 0o711); err != nil {
+			return err
+		}
+		layers := workspace.LayersOf(state)
+		for _, dir := range []string{layers.Upper, layers.Work} {
+			if err := unix.Fchownat(unix.AT_FDCWD, dir, int(ids.DiskUID), int(ids.DiskGID), unix.AT_SYMLINK_NOFOLLOW); err != nil {
+				return &os.PathError{Op: "chown", Path: dir, Err: err}
+			}
 		}
 	}
 	return nil

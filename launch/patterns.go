@@ -32,6 +32,9 @@ func (h *Host) lookWorkspace(p profile.Profile) error {
 	if err := h.walkWorkspace(mask, protect); err != nil {
 		return err
 	}
+	if err := h.lookGit(mask); err != nil {
+		return err
+	}
 	return h.lookOverlay(p)
 }
 

@@ -45,8 +45,9 @@ type Plan struct {
 	Limits     limits.Plan   `json:"limits"`
 
 	host   Host
-	base   uint32 // of a box that runs; see store.go
-	writes string // of a box that starts: the directory that keeps what the agent writes
+	base   uint32        // of a box that runs; see store.go
+	writes string        // of a box that starts: the directory that keeps what the agent writes
+	medium limits.Medium // and what they lie on
 }
 
 // Degraded is a layer that this box lacks because the profile lets it go, and why.
@@ -81,7 +82,7 @@ func NewPlan(p profile.Profile, h Host, r Request) (Plan, error) {
 		return Plan{}, err
 	}
 	var err error
-	if plan.Limits, err = decideLimits(p.Limits, h); err != nil {
+	if plan.Limits, err = decideLimits(p, h); err != nil {
 		return Plan{}, err
 	}
 	plan.Dir = workingDir(r.Dir, h, layout)

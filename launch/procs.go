@@ -95,6 +95,7 @@ func (b *Box) memory(list []int) held {
 	if len(list) > 0 {
 		h.files += b.tmpfs(list[0])
 	}
+	h.files += b.writesInMemory()
 	return h
 }
 

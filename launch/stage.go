@@ -41,10 +41,12 @@ func (p Plan) boxMounts(ids mounts.IDs) []boxinit.Mount {
 		b := boxinit.Mount{Target: m.Target, Create: m.Create, Set: m.Attrs(), Dev: m.Dev, Ino: m.Ino}
 		inBox, isInBox := strings.CutPrefix(m.Source, mounts.InBox)
 		switch {
+		case m.Type == "tmpfs" && m.Target == boxinit.StageWrites:
+			b.Kind, b.Data = boxinit.MountShared, m.Data
 		case m.Type == "tmpfs":
 			b.Kind, b.Data = boxinit.MountTmpfs, m.TmpfsData(ids)
 		case m.Type == "overlay":
-			b.Kind, b.Data, b.Dev, b.Ino = boxinit.MountOverlay, p.overlayData(), 0, 0
+			b.Kind, b.Data, b.Dev, b.Ino = boxinit.MountOverlay, p.overlayData(m), 0, 0
 		case m.Source == mounts.Cover:
 			b.Kind = boxinit.MountCover
 		case isInBox:

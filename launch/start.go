@@ -46,6 +46,10 @@ type Box struct {
 	cpu       time.Duration // see cleanup
 	ready     chan error
 	before    chan error // what the label's Before said
+	writes    *os.File   // the file system of what the agent writes, where it is one of its own
+	making    *making    // of it
+	unkept    error      // why what was in it is gone
+	onFull    func(context.Context, Reached) bool
 }
 
 // A Label is what is known of a session besides its plan.
@@ -56,6 +60,10 @@ type Label struct {
 	// Before is called while the box is being made. The agent does not run before it has returned, and not at all when it
 	// returns an error.
 	Before func() error
+	// Full is called when what the agent wrote has passed limits.disk where that is watched. It freezes the box and
+	// returns true, and who resumes it lets it write as much again; or it returns false, as a nil one does, and the box
+	// ends.
+	Full func(context.Context, Reached) bool
 }
 
 // Start makes the box and runs the plan's command in it.
@@ -64,7 +72,8 @@ func Start(ctx context.Context, plan Plan, s Streams, label Label) (*Box, error)
 	unix.Umask(0o022)                                // the skeleton's modes are the plan's, not the caller's; the agent gets the caller's umask back
 	defer debug.SetGCPercent(debug.SetGCPercent(-1)) // a collection during the start would cost more than it frees
 	plan.writes = label.Writes
-	b := &Box{plan: plan, stop: make(chan struct{}), ready: make(chan error, 1), before: make(chan error, 1)}
+	plan.medium = plan.chooseMedium()
+	b := &Box{plan: plan, onFull: label.Full, stop: make(chan struct{}), ready: make(chan error, 1), before: make(chan error, 1)}
 	if err := b.start(ctx, s, label); err != nil {
 		b.cleanup()
 		return nil, err
@@ -171,6 +180,7 @@ func (b *Box) prepare(s Streams) (*boxFiles, error) {
 		f.close()
 		return nil, err
 	}
+	b.making = b.makeWrites()
 	in, err := b.plan.instructions(f.ids)
 	if err == nil {
 		in.Nodes, err = b.plan.nodes()
@@ -268,6 +278,9 @@ func (b *Box) launch(f *boxFiles) error {
 	if err != nil {
 		return err
 	}
+	if err := b.mountWrites(); err != nil {
+		return err
+	}
 	if f.idmapping != nil {
 		if f.mounts, err = b.plan.ownMounts(f.idmapping); err != nil {
 			return err
@@ -358,6 +371,7 @@ func (b *Box) cleanup() {
 		_ = b.container.Destroy()
 	}
 	close(b.stop)
+	b.closeWrites()
 	_ = b.group.Remove()
 	if b.ids != nil {
 		b.ids.Release()

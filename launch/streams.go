@@ -21,6 +21,7 @@ type Streams struct {
 type piped struct {
 	stdin, stdout, stderr *os.File // the box's ends
 	feed                  *os.File // our end of stdin
+	input                 *input   // what goes into it; nil when nothing does
 	allow                 []string
 	copies                []*copyJob
 	done                  sync.WaitGroup
@@ -52,6 +53,8 @@ func (p *piped) make(s Streams) error {
 			return err
 		}
 	} else if p.stdin, p.feed, err = os.Pipe(); err != nil {
+		return err
+	} else if p.input, err = newInput(s.In); err != nil {
 		return err
 	}
 	if p.stdout, err = p.output(s.Out); err != nil {
@@ -100,8 +103,7 @@ func (p *piped) run(s Streams) {
 	p.closeBox()
 	if p.feed != nil {
 		go func() {
-			// Ends with the input, or when the agent closes its end; a reader that waits for a terminal is left behind.
-			_, _ = io.Copy(p.feed, s.In)
+			p.input.passTo(p.feed)
 			p.feed.Close()
 		}()
 	}
@@ -171,6 +173,7 @@ func (p *piped) expire() {
 // is no reason.
 func (p *piped) wait() error {
 	p.done.Wait()
+	p.input.end()
 	for _, c := range p.copies {
 		if c.lost != nil {
 			return c.lost
@@ -208,6 +211,7 @@ func (p *piped) abort() {
 	if p.feed != nil {
 		p.feed.Close()
 	}
+	p.input.end()
 }
 
 // closedPipe reports an error that only says that the reader has left.

@@ -23,6 +23,7 @@ type Result struct {
 	PeakMemory uint64        // bytes, where a control group counts them
 	CPU        time.Duration // of processor time that the box took
 	Lost       error         // why not all that the agent wrote could be passed on, or nil
+	Unkept     error         // why what it wrote in an overlay is gone, or nil
 }
 
 // ID is the session's.
@@ -77,7 +78,7 @@ func (b *Box) Kill() error {
 func (b *Box) Wait() (r Result) {
 	defer func() {
 		b.cleanup()
-		r.Lost = b.lost
+		r.Lost, r.Unkept = b.lost, b.unkept
 		if r.CPU == 0 {
 			r.CPU = b.cpu
 		}

@@ -30,6 +30,8 @@ type walk struct {
 	held          string         // the protected directory it is in; nothing can be written there
 	links         []secondName   // of directories
 	shared        map[inode]rule // files with more than one name, of which one was noted
+	at            string         // where it is
+	entry         fs.DirEntry    // and what the listing of its directory has seen there
 	masked        map[string]bool
 	protected     map[string]bool
 }
@@ -46,26 +48,31 @@ type rule struct {
 type secondName struct{ link, dir string }
 
 func (h *Host) walkWorkspace(mask, protect mounts.Patterns) error {
+	return h.walkAs(".", mask, protect)
+}
+
+// walkAs walks the workspace under the name by which the patterns are to know its top.
+func (h *Host) walkAs(top string, mask, protect mounts.Patterns) error {
 	root, err := os.OpenRoot(h.Files.Workspace.Path)
 	if err != nil {
 		return fmt.Errorf("workspace.path: %w", err)
 	}
 	defer root.Close()
-	top, err := root.Open(".")
+	file, err := root.Open(".")
 	if err != nil {
 		return fmt.Errorf("workspace.path: %w", err)
 	}
-	defer top.Close()
-	info, err := top.Stat()
+	defer file.Close()
+	info, err := file.Stat()
 	if err != nil {
 		return fmt.Errorf("workspace.path: %w", err)
 	}
 	if dev, ino := identity(info); dev != h.Files.Workspace.Dev || ino != h.Files.Workspace.Ino {
 		return fmt.Errorf("workspace.path: %s was replaced while it was being looked at", h.Files.Workspace.Path)
 	}
-	w := &walk{host: h, root: root, top: top, mask: mask, protect: protect,
+	w := &walk{host: h, root: root, top: file, mask: mask, protect: protect,
 		shared: map[inode]rule{}, masked: map[string]bool{}, protected: map[string]bool{}}
-	if err := w.tree(".", "."); err != nil {
+	if err := w.tree(".", top); err != nil {
 		return err
 	}
 	for _, l := range w.links {
@@ -99,7 +106,10 @@ func (w *walk) tree(dir, as string) error {
 			return nil
 		}
 		name := p
-		if as != dir {
+		switch {
+		case dir == ".":
+			name = path.Join(as, p)
+		case as != dir:
 			name = path.Join(as, strings.TrimPrefix(p, dir))
 		}
 		return w.visit(p, name, d)
@@ -107,6 +117,7 @@ func (w *walk) tree(dir, as string) error {
 }
 
 func (w *walk) visit(p, name string, d fs.DirEntry) error {
+	w.at, w.entry = p, d
 	if key, ok := w.mask.Match(name, d.IsDir()); ok {
 		if err := w.note(p, rule{key, true}); err != nil || !d.IsDir() {
 			return err
@@ -183,7 +194,7 @@ func (w *walk) noteAlone(p string, r rule) (bool, error) {
 	if w.masked[p] || w.protected[p] && !r.masked {
 		return false, nil
 	}
-	info, err := w.root.Lstat(p)
+	info, err := w.lstat(p)
 	switch {
 	case errors.Is(err, fs.ErrPermission):
 		return false, w.closed(path.Dir(p))
@@ -195,6 +206,14 @@ func (w *walk) noteAlone(p string, r rule) (bool, error) {
 	w.add(m, r.masked)
 	w.noteShared(r, info)
 	return m.Link, w.ancestors(p)
+}
+
+// lstat looks at a path; the listing of an os.Root's directory has done that for its entries.
+func (w *walk) lstat(p string) (fs.FileInfo, error) {
+	if p == w.at {
+		return w.entry.Info()
+	}
+	return w.root.Lstat(p)
 }
 
 // add puts a path on one of the lists. What is masked needs no protection.

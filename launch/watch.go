@@ -20,7 +20,7 @@ type Reached struct {
 }
 
 // words name the limits for people.
-var words = map[string]string{limits.Memory: "memory limit", limits.Pids: "process limit", limits.Timeout: "timeout"}
+var words = map[string]string{limits.Memory: "memory limit", limits.Pids: "process limit", limits.Timeout: "timeout", limits.Disk: "disk limit"}
 
 func (r Reached) String() string {
 	s := words[r.Name] + " " + r.Value + " reached"
@@ -59,6 +59,9 @@ func (b *Box) startWatch() error {
 		return &MissingError{Layer: "memory limit", Err: err}
 	}
 	b.watch = w
+	if err := w.startDisk(ctx); err != nil {
+		return err
+	}
 	l := b.plan.Limits
 	if l.Timeout > 0 {
 		w.done.Go(func() { w.clock(ctx, l.Timeout, l.Grace) })

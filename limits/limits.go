@@ -21,6 +21,7 @@ const (
 	Memory    = "memory"
 	CPUs      = "cpus"
 	Pids      = "pids"
+	Disk      = "disk"
 	OpenFiles = "open_files"
 	Timeout   = "timeout"
 )
@@ -56,6 +57,7 @@ type Plan struct {
 	Affinity []int         `json:"affinity,omitempty"` // the only processors of the box; none: those of its caller
 	Bytes    uint64        `json:"memory,omitempty"`   // that the group allows
 	Watch    Watch         `json:"watch"`
+	Writes   *Writes       `json:"writes,omitempty"`  // nil: in the session's directory without a limit, or no overlay
 	Timeout  time.Duration `json:"timeout,omitempty"` // nanoseconds
 	Grace    time.Duration `json:"grace,omitempty"`   // between the timeout's SIGTERM and SIGKILL
 }
@@ -73,6 +75,7 @@ type Host struct {
 	OpenFiles  uint64 `json:"open_files"` // the caller's own hard limit
 	Tasks      uint64 `json:"tasks"`      // the caller's own hard limit of processes and threads, 0 for none
 	Seed       uint32 `json:"-"`          // spreads boxes over the processors
+	DiskHost
 }
 
 // An UnheldError says that the kernel cannot hold a limit for this caller, and that the profile asks for just that.
@@ -88,18 +91,21 @@ func (e *UnheldError) Error() string {
 // NeedsGroup reports whether the limits are held by a control group where there can be one.
 func NeedsGroup(l profile.Limits) bool { return l.Memory > 0 || l.CPUs > 0 }
 
-// Decide chooses how each limit is held, or returns an *UnheldError.
-func Decide(l profile.Limits, h Host) (Plan, error) {
+// Decide chooses how each limit is held, or returns an *UnheldError or a *MisusedError.
+func Decide(l profile.Limits, w profile.Workspace, h Host) (Plan, error) {
 	// No core file: it would hold what the agent read. A kernel.core_pattern that names a program is not held by this
 	// limit (core(5)); doctor says when the host has one.
 	p := Plan{Held: []Held{}, Rlimits: []Rlimit{{unix.RLIMIT_CORE, 0}}, Timeout: time.Duration(l.Timeout), Grace: time.Duration(l.Grace)}
 	group := &Group{Version: h.Groups.Version, Scope: h.Groups.Scope, Aside: h.Groups.Aside}
 	var unheld *UnheldError
+	consent := func(name, why string) {
+		if l.Enforcement != "watched" && unheld == nil {
+			unheld = &UnheldError{name, why}
+		}
+	}
 	watched := func(name, value, by string) {
 		p.hold(name, value, Watched, by)
-		if l.Enforcement != "watched" && unheld == nil {
-			unheld = &UnheldError{name, h.Groups.why(name)}
-		}
+		consent(name, h.Groups.why(name))
 	}
 	if l.Memory > 0 {
 		if h.Groups.Has("memory") {
@@ -121,6 +127,13 @@ func Decide(l profile.Limits, h Host) (Plan, error) {
 		}
 	}
 	p.pids(l, h, group)
+	why, err := p.disk(l, w, h.DiskHost)
+	if err != nil {
+		return Plan{}, err
+	}
+	if why != "" {
+		consent(Disk, why)
+	}
 	if l.OpenFiles > 0 {
 		p.Rlimits = append(p.Rlimits, Rlimit{unix.RLIMIT_NOFILE, min(uint64(l.OpenFiles), h.OpenFiles)})
 		p.hold(OpenFiles, strconv.FormatInt(l.OpenFiles, 10), Enforced, "RLIMIT_NOFILE")

@@ -55,7 +55,7 @@ func TestLimitsByTheKernel(t *testing.T) {
 		"memory of version 1 counts without too": {profile.Limits{Memory: 4096}, legacy, []string{"/cg/memory/memory.limit_in_bytes 4096", "/cg/memory/memory.memsw.limit_in_bytes? 4096", "/cg/memory/memory.swappiness? 0", "/cg/cpu,cpuacct", "/cg/freezer"}},
 	} {
 		t.Run(name, func(t *testing.T) {
-			p, err := Decide(tc.limits, Host{Groups: tc.groups})
+			p, err := Decide(tc.limits, profile.Workspace{}, Host{Groups: tc.groups})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -85,13 +85,13 @@ func TestLimitsThatTheKernelCannotHold(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			h := Host{Groups: tc.groups, Processors: []int{0, 1, 2, 3}}
-			p, err := Decide(tc.limits, h)
+			p, err := Decide(tc.limits, profile.Workspace{}, h)
 			var unheld *UnheldError
 			if !errors.As(err, &unheld) || unheld.Name != tc.limit || !strings.Contains(unheld.Why, tc.why) || !cmp.Equal(p, Plan{}) {
 				t.Errorf("%v, want one about %s: %s", err, tc.limit, tc.why)
 			}
 			tc.limits.Enforcement = "watched"
-			p, err = Decide(tc.limits, h)
+			p, err = Decide(tc.limits, profile.Workspace{}, h)
 			if err != nil || !slices.Contains(p.Watched(), tc.limit) {
 				t.Errorf("with consent: %v, watched %q", err, p.Watched())
 			}
@@ -119,7 +119,7 @@ func TestLimitsOfEveryProcess(t *testing.T) {
 		"a limit below zero is not a big one": {profile.Limits{Pids: -1, OpenFiles: -1}, 1024, []Rlimit{{noCore, 0}}},
 	} {
 		t.Run(name, func(t *testing.T) {
-			p, err := Decide(tc.limits, Host{Groups: none, OpenFiles: tc.files})
+			p, err := Decide(tc.limits, profile.Workspace{}, Host{Groups: none, OpenFiles: tc.files})
 			if diff := cmp.Diff(tc.want, p.Rlimits); err != nil || diff != "" {
 				t.Errorf("%v (-want +got):\n%s", err, diff)
 			}
@@ -130,7 +130,7 @@ func TestLimitsOfEveryProcess(t *testing.T) {
 // People are told of every limit that is set, and by whom it is held.
 func TestHeldLimitsAreTold(t *testing.T) {
 	l := profile.Limits{Memory: 2 << 30, CPUs: 1.5, Pids: 512, OpenFiles: 4096, Timeout: profile.Duration(4 * time.Hour)}
-	p, err := Decide(l, Host{Groups: unified, OpenFiles: 1 << 20})
+	p, err := Decide(l, profile.Workspace{}, Host{Groups: unified, OpenFiles: 1 << 20})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -149,7 +149,7 @@ func TestAffinity(t *testing.T) {
 	processors := []int{1, 3, 8}
 	for seed := range uint32(7) {
 		for cpus, count := range map[float64]int{0.5: 1, 2: 2, 2.5: 3, 64: 3} {
-			p, err := Decide(profile.Limits{CPUs: cpus, Enforcement: "watched"}, Host{Processors: processors, Seed: 1<<31 + seed})
+			p, err := Decide(profile.Limits{CPUs: cpus, Enforcement: "watched"}, profile.Workspace{}, Host{Processors: processors, Seed: 1<<31 + seed})
 			got := slices.Compact(slices.Sorted(slices.Values(p.Affinity)))
 			if err != nil || len(got) != count || slices.ContainsFunc(got, func(n int) bool { return !slices.Contains(processors, n) }) {
 				t.Errorf("%v of %v: %v, %v", cpus, processors, p.Affinity, err)
@@ -159,7 +159,7 @@ func TestAffinity(t *testing.T) {
 }
 
 func TestDirOfAController(t *testing.T) {
-	p, err := Decide(profile.Limits{CPUs: 1}, Host{Groups: legacy})
+	p, err := Decide(profile.Limits{CPUs: 1}, profile.Workspace{}, Host{Groups: legacy})
 	if err != nil {
 		t.Fatal(err)
 	}

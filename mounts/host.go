@@ -38,6 +38,14 @@ type Place struct {
 	MTime    int64  // in nanoseconds
 }
 
+// A GitDir is the git directory of a workspace that is a worktree or a submodule: it lies outside the workspace. It is
+// shown only when Path is not empty, and then it was checked that it belongs to this very workspace.
+type GitDir struct {
+	Place
+	Masked []Match // in it
+	Why    string  // why it is not shown
+}
+
 // A Tool is one directory of the caller's PATH.
 type Tool struct {
 	Dir   string            // as PATH names it
@@ -60,6 +68,7 @@ type Host struct {
 	Protected []Match          // in the workspace
 	Absent    []Match          // names to mask that are not there; Path ends with the first directory that is not
 	Mounted   []string         // mount points below the workspace
+	Git       GitDir           // of a workspace whose git directory lies elsewhere
 	Ancestors map[string]Place // of what is masked or protected, by path relative to the workspace
 	Exposed   []Place          // of rootfs.expose, in its order
 	Sources   map[string]Place // of [[mount]] binds, by source as written

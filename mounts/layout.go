@@ -64,6 +64,9 @@ type Layout struct {
 	Path     []string `json:"path"`            // the agent's PATH
 	Home     string   `json:"home"`
 	Late     []string `json:"late,omitempty"` // patterns that cover only what exists at the start
+
+	Git   string `json:"git,omitempty"`    // a git directory outside the workspace that the box shows at its own path
+	NoGit string `json:"no_git,omitempty"` // why git will not work inside as it does outside
 }
 
 // A Mask is an entry of the layer that lies above the project in an overlay: a name that is not there, or a directory

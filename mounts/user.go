@@ -91,7 +91,7 @@ func (b *builder) hide() {
 		}
 		for _, m := range b.out.Mounts {
 			switch {
-			case m.Type != "bind" || !path.IsAbs(m.Source):
+			case m.Type != "bind" && m.Type != "overlay" || !path.IsAbs(m.Source):
 			case Below(h.Path, m.Source):
 				b.cover(path.Join(m.Target, h.Path[len(m.Source):]), h.Key)
 			case Below(m.Source, h.Path) && m.Why != "workspace.path":

@@ -19,6 +19,7 @@ func (b *builder) workspace() {
 	if !b.workspaceAllowed(w.Path) {
 		return
 	}
+	b.git()
 	m := Mount{Source: w.Path, Target: w.Path, Options: []string{"nosuid", "nodev"}, Owned: true, Why: "workspace.path", Dev: w.Dev, Ino: w.Ino}
 	if b.profile.Workspace.Mode == "overlay" {
 		b.overlay(m)
@@ -42,6 +43,40 @@ func (b *builder) workspace() {
 		b.self(match.Path, Place{Dev: match.Dev, Ino: match.Ino}, readOnlyBind, match.Key)
 	}
 	b.late()
+}
+
+// git shows the git directory of a worktree or a submodule, which lies outside the workspace. In an overlay it is
+// another one: what the agent commits is kept apart as its files are. Otherwise it is read-only, because a mount per
+// file could not protect what git replaces by renaming.
+func (b *builder) git() {
+	g, w := b.host.Git, b.host.Workspace.Path
+	b.out.NoGit = g.Why
+	if g.Path == "" {
+		return
+	}
+	hidden := slices.ContainsFunc(b.host.Hidden, func(m Match) bool { return Below(g.Path, m.Path) })
+	switch {
+	case hidden:
+		b.out.NoGit = "its git directory " + g.Path + " is masked"
+	case Below(w, g.Path) || Below(g.Path, w) || Below(b.host.Home, g.Path) || slices.Contains(systemDirs, strings.TrimPrefix(g.Path, "/")):
+		b.out.NoGit = "its git directory " + g.Path + " holds more than a repository"
+	}
+	if b.out.NoGit != "" {
+		return
+	}
+	b.out.Git = g.Path
+	m := Mount{Type: "bind", Source: g.Path, Target: g.Path, Options: readOnlyBind, Owned: true, Why: "workspace.path", Dev: g.Dev, Ino: g.Ino}
+	switch b.profile.Workspace.Mode {
+	case "overlay":
+		m.Type, m.Options = "overlay", []string{"nosuid", "nodev"}
+		b.out.Writable = append(b.out.Writable, g.Path)
+	case "rw":
+		b.out.NoGit = "its git directory " + g.Path + " can be read and not written in a workspace of mode \"rw\""
+	}
+	b.mount(m)
+	for _, match := range g.Masked {
+		b.cover(path.Join(g.Path, match.Path), match.Key)
+	}
 }
 
 // pin makes every directory above a masked or protected path a mount point, because a mount point cannot be renamed

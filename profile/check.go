@@ -97,6 +97,7 @@ func (c *checker) words() {
 	c.word("runtime", c.p.Runtime)
 	c.word("workspace.mode", c.p.Workspace.Mode)
 	c.word("workspace.upper", c.p.Workspace.Upper)
+	c.word("workspace.apply", c.p.Workspace.Apply)
 	c.word("network.mode", c.p.Network.Mode)
 	c.word("audit.on_failure", c.p.Audit.OnFailure)
 	c.word("budget.on_limit", c.p.Budget.OnLimit)

@@ -97,6 +97,17 @@ func (c *checker) workspace() {
 			return nil
 		})
 	}
+	c.autoApply()
+}
+
+// autoApply refuses the wish to apply where nothing is kept apart, unless a later
+// layer took the overlay away: that one leaves nothing to apply.
+func (c *checker) autoApply() {
+	w, apply, mode := c.p.Workspace, c.e.Origins["workspace.apply"], c.e.Origins["workspace.mode"]
+	if w.Apply == "none" || w.Mode == "overlay" || slices.Index(c.e.Layers, apply.Layer) < slices.Index(c.e.Layers, mode.Layer) {
+		return
+	}
+	c.add("workspace.apply", fmt.Sprintf("in mode %q there is nothing to apply", w.Mode), `only workspace.mode = "overlay" keeps the agent's writes apart`)
 }
 
 func (c *checker) workspacePath(p string) {

@@ -67,6 +67,7 @@ type Workspace struct {
 	Path    string   `toml:"path" json:"path"`
 	Mode    string   `toml:"mode" json:"mode"`
 	Upper   string   `toml:"upper" json:"upper"`
+	Apply   string   `toml:"apply" json:"apply"`
 	Mask    []string `toml:"mask" json:"mask"`
 	Protect []string `toml:"protect" json:"protect"`
 }

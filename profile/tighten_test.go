@@ -26,6 +26,7 @@ mask = ["~/.ssh"]
 path = "."
 mode = "overlay"
 upper = "disk"
+apply = "handoff-free"
 mask = [".env*"]
 protect = [".git/hooks"]
 [[mount]]
@@ -110,6 +111,7 @@ var moves = map[string]struct{ tight, wide string }{
 	"workspace.path":       {`workspace.path = "."`, `workspace.path = "/srv"`},
 	"workspace.mode":       {`workspace.mode = "ro"`, `workspace.mode = "rw"`},
 	"workspace.upper":      {`workspace.upper = "disk"`, `workspace.upper = "tmpfs"`},
+	"workspace.apply":      {`workspace.apply = "none"`, `workspace.apply = "all"`},
 	"workspace.mask":       {`workspace.mask = ["x"]`, `workspace.mask = ["!.env"]`},
 	"workspace.protect":    {`workspace.protect = ["x"]`, `workspace.protect = ["!.git/hooks"]`},
 	"mount":                {"[[mount]]\ntarget = '/x'", "[[mount]]\ntarget = '/y'"},

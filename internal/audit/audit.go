@@ -13,6 +13,9 @@
 // and is cut beyond a size, with its length and hash kept. Secrets are replaced before that: those a Redactor was told,
 // and what has the shape of a known token. A secret that nobody named and that looks like nothing in particular stays.
 //
+// What people decide when a session is over goes into further parts of its log: see Continue. Each begins with a record that
+// binds to the last one of the part before, and has its own seal.
+//
 // The package knows nothing of boxes and imports none of ours. To add a type of record: write its struct in a file of
 // events with a Type method, add it to events, and run the tests with -update, which describes it in
 // docs/audit-log.schema.json.
@@ -57,6 +60,7 @@ type Log struct {
 	last    [sha256.Size]byte
 	synced  uint64    // records that are on disk
 	signed  uint64    // the sequence number after the last signature
+	size    int64     // of the file, when it was opened
 	at      time.Time // of the last signature
 	urgent  bool      // somebody waits for a record
 	flooded bool      // the queue is better written now

@@ -26,27 +26,44 @@ var errKey = errors.New("the log's key is not an ed25519 key")
 // Create makes the file, which only its owner may read, and which must not exist. The directory must belong to this
 // user, and nobody else may write to it, or they could exchange the log.
 func Create(dir string, o Options) (*Log, error) {
-	if o.Session == "" || strings.ContainsAny(o.Session, "/\x00") || o.Session[0] == '.' {
-		return nil, fmt.Errorf("%q cannot be the name of a log", o.Session)
-	}
-	if o.Key != nil && len(o.Key) != ed25519.PrivateKeySize {
-		return nil, errKey
+	if err := o.check(); err != nil {
+		return nil, err
 	}
 	f, err := createFile(dir, o.Session)
 	if err != nil {
 		return nil, err
 	}
+	if err := f.lock(); err != nil {
+		f.Close()
+		return nil, err
+	}
 	return start(Path(dir, o.Session), f, o), nil
 }
 
+func (o Options) check() error {
+	if o.Session == "" || strings.ContainsAny(o.Session, "/\x00") || o.Session[0] == '.' {
+		return fmt.Errorf("%q cannot be the name of a log", o.Session)
+	}
+	if o.Key != nil && len(o.Key) != ed25519.PrivateKeySize {
+		return errKey
+	}
+	return nil
+}
+
 func start(path string, f file, o Options) *Log {
+	l := newLog(path, f, o)
+	go l.write()
+	return l
+}
+
+// newLog makes a log whose writer does not run yet.
+func newLog(path string, f file, o Options) *Log {
 	if o.Secrets == nil {
 		o.Secrets = &Redactor{}
 	}
 	l := &Log{options: o, path: path, file: f, encoder: encoder{secrets: o.Secrets}, opened: time.Now(), at: time.Now(),
 		wake: make(chan struct{}, 1), done: make(chan struct{})}
 	l.changed = sync.NewCond(&l.mu)
-	go l.write()
 	return l
 }
 
@@ -62,7 +79,7 @@ func createFile(dir, session string) (*logFile, error) {
 		d.Close()
 		return nil, err
 	}
-	const flags = unix.O_WRONLY | unix.O_CREAT | unix.O_EXCL | unix.O_APPEND | unix.O_NOFOLLOW | unix.O_CLOEXEC
+	const flags = unix.O_RDWR | unix.O_CREAT | unix.O_EXCL | unix.O_APPEND | unix.O_NOFOLLOW | unix.O_CLOEXEC
 	path := Path(dir, session)
 	fd, err := unix.Openat(int(d.Fd()), filepath.Base(path), flags, 0o600)
 	if err == nil {

@@ -16,7 +16,8 @@ func events() []Event {
 	return []Event{
 		&Start{}, &Ready{}, &Exec{}, &Freeze{}, &Resume{}, &Kill{}, &End{},
 		&LimitReached{}, &Usage{},
-		&Checkpoint{}, &Seal{},
+		&ApplyBegin{}, &ApplyItems{}, &Apply{}, &ApplyUndone{}, &Recover{}, &Discard{},
+		&Checkpoint{}, &Seal{}, &Continued{},
 	}
 }
 
@@ -160,7 +161,20 @@ type Checkpoint struct {
 // Type is log.checkpoint.
 func (Checkpoint) Type() string { return "log.checkpoint" }
 
-// Seal is the last record of a whole log.
+// Continued begins a further part of a log, for what was decided when the session was over.
+type Continued struct {
+	Records  uint64 `json:"records"`              // before it
+	Sealed   bool   `json:"sealed"`               // the part before has its seal; else its writer died, or somebody cut it
+	Torn     int    `json:"torn_bytes,omitempty"` // of a record that was not written to its end, and that were cut off
+	Agentbox Text   `json:"agentbox"`             // the version of the program that writes this part
+	UID      int    `json:"uid"`                  // of the caller
+	PID      int    `json:"pid"`
+}
+
+// Type is log.continue.
+func (Continued) Type() string { return "log.continue" }
+
+// Seal is the last record of a whole log, and of each part of it.
 type Seal struct {
 	Records   uint64            `json:"records"` // before it
 	PublicKey ed25519.PublicKey `json:"public_key,omitempty"`

@@ -77,8 +77,8 @@ func emit(line []byte, err error, f Filter, yield func(Record, error) bool) (r R
 // pollTime is how long a growing log is left alone: a file system that has no inotify is no special case then.
 const pollTime = 100 * time.Millisecond
 
-// Follow is Read of a log that is still written. It ends after the seal; a log whose writer died has none, so that the
-// caller must end ctx, which is not an error.
+// Follow is Read of a log that is still written. It ends after a seal behind which no further part stands; a log whose
+// writer died has none, so that the caller must end ctx, which is not an error.
 func Follow(ctx context.Context, path string, f Filter) iter.Seq2[Record, error] {
 	return func(yield func(Record, error) bool) {
 		file, err := Open(path)
@@ -90,15 +90,21 @@ func Follow(ctx context.Context, path string, f Filter) iter.Seq2[Record, error]
 		lines := newLines(file)
 		timer := time.NewTimer(pollTime)
 		defer timer.Stop()
+		sealed := false
 		for {
 			line, err := lines.next()
 			if !errors.Is(err, io.EOF) {
-				if r, more := emit(line, err, f, yield); !more || string(r.Type) == (Seal{}).Type() {
+				r, more := emit(line, err, f, yield)
+				if !more {
 					return
 				}
+				sealed = string(r.Type) == (Seal{}).Type()
 				if ctx.Err() == nil {
 					continue
 				}
+			}
+			if sealed {
+				return
 			}
 			timer.Reset(pollTime)
 			select {

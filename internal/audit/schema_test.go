@@ -83,7 +83,7 @@ func shapeOf(t reflect.Type, words map[string]string) object {
 		return object{"type": "object", "properties": fields, "required": required, "additionalProperties": false}
 	case reflect.Bool:
 		return object{"type": "boolean"}
-	case reflect.Int, reflect.Uint64:
+	case reflect.Int, reflect.Int64, reflect.Uint64:
 		return object{"type": "integer"}
 	case reflect.Float64:
 		return object{"type": "number"}

@@ -56,7 +56,7 @@ func TestVerify(t *testing.T) {
 		"a record is there twice":             {join(lines, 0, 1, 1, 2, 3, 4, 5), Expected{}, Broken, 3},
 		"an empty line":                       {append(join(lines, 0, 1), "\n"...), Expected{}, Broken, 3},
 		"something follows the seal":          {join(lines, 0, 1, 2, 3, 4, 5, 5), Expected{}, Broken, 7},
-		"bytes follow the seal":               {append(bytes.Clone(plain), 'x'), Expected{}, Broken, 7},
+		"a part was begun after the seal":     {append(bytes.Clone(plain), 'x'), Expected{}, Unsealed, 0},
 		"a record is edited":                  {bytes.Replace(plain, []byte("echo 2"), []byte("echo 9"), 1), Expected{}, Broken, 3},
 		"a blank is added":                    {bytes.Replace(plain, []byte(`"seq":1,`), []byte(`"seq": 1,`), 1), Expected{}, Broken, 2},
 		"ends of lines as on Windows":         {bytes.ReplaceAll(plain, []byte("\n"), []byte("\r\n")), Expected{}, Broken, 1},
@@ -289,8 +289,12 @@ func TestVerifierOfTheManual(t *testing.T) {
 	script, _, _ := strings.Cut(rest, "```")
 	whole := written(t, 3, Options{})
 	lines := slices.Collect(bytes.Lines(whole))
+	sealed, died := ended(t, nil, false), ended(t, nil, true)
 	for want, log := range map[string][]byte{
-		"":                          whole,
+		"":                          decided(t, sealed, nil),
+		"unsealed after record 3\n": decided(t, died, nil),
+		"broken at line 6\n":        bytes.Replace(decided(t, sealed, nil), []byte(`"sealed":true`), []byte(`"sealed":null`), 1),
+		"unsealed after record 4\n": append(bytes.Join(slices.Collect(bytes.Lines(decided(t, sealed, nil)))[:5], nil), '{'),
 		"unsealed after record 1\n": bytes.Join(lines[:2], nil),
 		"unsealed after record 0\n": whole[:len(lines[0])+9],
 		"broken at line 3\n":        bytes.Replace(whole, []byte("echo 2"), []byte("echo 9"), 1),

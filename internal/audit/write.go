@@ -27,7 +27,7 @@ type writer struct {
 
 // write runs until the log is closed or fails.
 func (l *Log) write() {
-	w := writer{log: l, timer: time.NewTimer(time.Hour)}
+	w := writer{log: l, size: l.size, timer: time.NewTimer(time.Hour)}
 	defer w.timer.Stop()
 	err := w.run()
 	if closed := l.file.Close(); err == nil {

@@ -61,7 +61,7 @@ enum flag {
 };
 
 /* What goes over the control socket, one datagram each way. */
-enum event { EVENT_FAILED = 1, EVENT_RUNNING, EVENT_STOPPED, EVENT_CONTINUED, EVENT_EXITED, EVENT_FORKED };
+enum event { EVENT_FAILED = 1, EVENT_RUNNING, EVENT_STOPPED, EVENT_CONTINUED, EVENT_EXITED, EVENT_FORKED, EVENT_SHARED };
 
 #define DETAIL_SIZE 240
 
@@ -97,6 +97,7 @@ enum mount_kind {
 	MOUNT_COVER, /* hides the target behind an empty file or directory without permissions */
 	MOUNT_FD,    /* an inherited detached mount */
 	MOUNT_OVERLAY,
+	MOUNT_SHARED, /* a tmpfs whose root the supervisor gets, and fills */
 };
 
 struct mount {
@@ -169,6 +170,7 @@ void box_mounts(struct report *r, const struct instructions *in);
 void overlay_masks(struct report *r, const struct instructions *in);
 void overlay_mount(struct report *r, const struct instructions *in, int on, const char *data);
 void box_directories(struct report *r, const struct instructions *in);
+void share(struct report *r, int fd);
 void pid1(struct report *r, const struct instructions *in) __attribute__((noreturn));
 
 #endif

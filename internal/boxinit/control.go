@@ -23,6 +23,7 @@ const (
 	Continued                 // by SIGCONT
 	Exited                    // Value is its wait status; the box is over
 	Forked                    // the agent to be waits for Release; Value is its pid inside
+	Shared                    // a MountShared is there, and comes along; it waits for Release
 )
 
 // A Message is one datagram from the box's side.
@@ -76,9 +77,13 @@ func (c *Control) Receive() (Message, error) {
 	case n != messageSize:
 		return Message{}, errShort
 	}
+	return decode(b[:messageSize]), nil
+}
+
+func decode(b []byte) Message {
 	word := func(i int) uint32 { return binary.NativeEndian.Uint32(b[i*4:]) }
-	detail, _, _ := bytes.Cut(b[12:messageSize], []byte{0})
-	return Message{Kind(word(0)), Step(word(1)), int32(word(2)), string(detail)}, nil
+	detail, _, _ := bytes.Cut(b[12:], []byte{0})
+	return Message{Kind(word(0)), Step(word(1)), int32(word(2)), string(detail)}
 }
 
 // A Target says whom a signal is for.

@@ -20,6 +20,7 @@ const (
 	// Below the stage, once the box's own root is in place: what an overlay is made of.
 	StageMasks  = StageDir + StageDir + "/masks"
 	StageLower  = StageDir + StageDir + "/lower"
+	StageGit    = StageDir + StageDir + "/git" // as StageLower, of a git directory outside the workspace
 	StageWrites = StageDir + StageDir + "/writes"
 )
 
@@ -127,6 +128,7 @@ const (
 	MountCover                        // hides Target behind an empty file or directory without permissions
 	MountFD                           // FD is a detached mount
 	MountOverlay                      // Data are the filesystem's options
+	MountShared                       // a tmpfs with Data, whose root Control.ReceiveShared gets
 )
 
 // A Mount is made by PID 1 before the agent starts, in the given order. With Ino not 0 the source must be that very

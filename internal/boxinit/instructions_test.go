@@ -57,7 +57,7 @@ func TestBothHalvesCountAlike(t *testing.T) {
 		"EVENT_FAILED": int(Failed), "EVENT_RUNNING": int(Running), "EVENT_STOPPED": int(Stopped), "EVENT_CONTINUED": int(Continued),
 		"EVENT_EXITED": int(Exited), "EVENT_FORKED": int(Forked), "TO_AGENT": int(ToAgent), "TO_GROUP": int(ToGroup), "TO_ALL": int(ToAll),
 		"MOUNT_HOST": int(MountHost), "MOUNT_BOX": int(MountBox), "MOUNT_TMPFS": int(MountTmpfs), "MOUNT_COVER": int(MountCover), "MOUNT_FD": int(MountFD),
-		"NODE_DIR": int(NodeDir), "NODE_FILE": int(NodeFile), "NODE_LINK": int(NodeLink), "NODE_WHITEOUT": int(NodeWhiteout), "MOUNT_OVERLAY": int(MountOverlay), "TAG_MASK": tagMask,
+		"NODE_DIR": int(NodeDir), "NODE_FILE": int(NodeFile), "NODE_LINK": int(NodeLink), "NODE_WHITEOUT": int(NodeWhiteout), "MOUNT_OVERLAY": int(MountOverlay), "MOUNT_SHARED": int(MountShared), "EVENT_SHARED": int(Shared), "TAG_MASK": tagMask,
 	} {
 		if got, ok := c[name]; !ok || got != value {
 			t.Errorf("%s is %d in C (there: %v), %d in Go", name, got, ok, value)

@@ -153,6 +153,19 @@ static void tmpfs_one(struct report *r, const struct mount *m, const char *targe
 	close(on);
 }
 
+static void shared_one(struct report *r, const struct mount *m, const char *target, const char *data, int root)
+{
+	tmpfs_one(r, m, target, data, root);
+	int at = open_below(root, target);
+	int fd = at < 0 ? -1 : openat(at, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+	if (fd < 0)
+		die(r, errno);
+	share(r, fd);
+	close(fd);
+	close(at);
+}
+
 static void overlay_one(struct report *r, const struct instructions *in, const struct mount *m, int root)
 {
 	const char *target = m->texts + strlen(m->texts) + 1;
@@ -232,6 +245,9 @@ void box_mounts(struct report *r, const struct instructions *in)
 			break;
 		case MOUNT_TMPFS:
 			tmpfs_one(r, m, target, data, root);
+			break;
+		case MOUNT_SHARED:
+			shared_one(r, m, target, data, root);
 			break;
 		case MOUNT_FD:
 			fd_one(r, m, target, root);

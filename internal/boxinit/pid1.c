@@ -116,6 +116,27 @@ static void await_release(struct report *r)
 		die(r, EBADMSG);
 }
 
+/* Hands a directory to the supervisor, and waits until it has filled it. */
+void share(struct report *r, int fd)
+{
+	struct message m = { .kind = EVENT_SHARED };
+	struct iovec data = { &m, sizeof m };
+	union {
+		struct cmsghdr head;
+		char room[CMSG_SPACE(sizeof(int))];
+	} rights = { { 0 } };
+	struct msghdr all = { .msg_iov = &data, .msg_iovlen = 1, .msg_control = &rights, .msg_controllen = sizeof rights };
+	enum step step = r->step;
+
+	rights.head = (struct cmsghdr){ .cmsg_len = CMSG_LEN(sizeof fd), .cmsg_level = SOL_SOCKET, .cmsg_type = SCM_RIGHTS };
+	memcpy(CMSG_DATA(&rights.head), &fd, sizeof fd);
+	while (sendmsg(FD_CONTROL, &all, MSG_NOSIGNAL) < 0)
+		if (errno != EINTR)
+			die(r, errno);
+	await_release(r);
+	r->step = step;
+}
+
 static void release(struct report *r, struct agent a)
 {
 	struct message m;

@@ -230,12 +230,13 @@ func isNull(f *os.File) bool {
 
 // notLive adds what is known of a session that has ended.
 func (c *caller) notLive(prefix string, err error) error {
+	listed := &plainError{err: err, hint: `"agentbox ps" lists the sessions`}
 	if prefix == "" || !errors.Is(err, session.ErrNotFound) {
-		return err
+		return listed
 	}
 	k, kerr := c.findKept(prefix)
 	if kerr != nil {
-		return err
+		return listed
 	}
 	return &plainError{err: fmt.Errorf("session %s has ended", k.Info.ID), hint: fmt.Sprintf(`"agentbox logs %s" prints what it wrote`, k.Info.ID)}
 }

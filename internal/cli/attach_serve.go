@@ -72,7 +72,11 @@ func (b *background) listen(conn *session.Conn, input bool) {
 			}
 		case session.Signal:
 			if len(f.Data) == 1 && f.Data[0] >= 1 && f.Data[0] <= 64 {
-				_ = b.box.Signal(unix.Signal(f.Data[0]))
+				s := unix.Signal(f.Data[0])
+				if ends(s) {
+					b.asked.Store(true)
+				}
+				_ = b.box.Signal(s)
 			}
 		default:
 			return

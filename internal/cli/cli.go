@@ -22,6 +22,7 @@ type caller struct {
 	args         []string
 	in, out, err *os.File
 	voice        *voice
+	paging       bool // the output goes to a pager
 }
 
 // Main runs one command line and returns the exit code.
@@ -48,6 +49,7 @@ func newApp(c *caller) *cli.App {
 		Commands: []*cli.Command{
 			newRun(c), newExplain(c), newCheck(c), newTrust(c), newPs(c), newExec(c), newKill(c),
 			newLog(c), newAttach(c), newLogs(c), newFreeze(c), newResume(c), newSupervise(c),
+			newDiff(c), newApply(c), newDiscard(c),
 			newDoctor(c), newVersion(c),
 		},
 	}

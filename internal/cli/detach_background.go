@@ -5,6 +5,7 @@ import (
 	"errors"
 	"os"
 	"sync"
+	"sync/atomic"
 
 	"golang.org/x/sys/unix"
 
@@ -22,7 +23,9 @@ type background struct {
 	input   *os.File       // ours, of its input; nil: it has none
 	box     *launch.Box
 	plan    launch.Plan
-	result  []byte // set before the record ends
+	resumes string      // the session whose overlay this one took over
+	result  []byte      // set before the record ends
+	asked   atomic.Bool // somebody who is attached asked the agent to end
 
 	collecting, serving sync.WaitGroup
 	stop                context.CancelFunc // nil until began
@@ -90,7 +93,7 @@ func (b *background) began(ctx context.Context, box *launch.Box, c *caller) erro
 	b.box = box
 	s := box.Session()
 	err := s.Update(func(i *session.Info) {
-		i.Detached, i.Terminal, i.Input = true, b.plan.Terminal, b.input != nil
+		i.Detached, i.Terminal, i.Input, i.Resumes = true, b.plan.Terminal, b.input != nil, b.resumes
 	})
 	if err == nil {
 		err = s.Listen() // or a `kill` that comes at once would find nobody
@@ -175,9 +178,9 @@ func (b *background) rest(s source, buf []byte) {
 	})
 }
 
-// finish keeps the result of a session that is over, and gives those who are attached a moment to read the rest. Of
-// one that did not start nothing is left.
-func (b *background) finish(result []byte) error {
+// finish keeps the result of a session that is over behind its output and a note, and gives those who are attached a
+// moment to read the rest. Of one that did not start nothing is left.
+func (b *background) finish(result []byte, note string) error {
 	if b == nil || b.record == nil {
 		return nil
 	}
@@ -188,6 +191,9 @@ func (b *background) finish(result []byte) error {
 		_ = s.from.SetReadDeadline(past())
 	}
 	b.collecting.Wait()
+	if note != "" {
+		b.record.Append(session.Note, []byte(note))
+	}
 	b.result = result
 	err := b.record.End(result)
 	if b.input != nil {
@@ -198,3 +204,6 @@ func (b *background) finish(result []byte) error {
 	b.record.Close()
 	return err
 }
+
+// urged reports whether somebody who is attached asked the agent to end.
+func (b *background) urged() bool { return b != nil && b.asked.Load() }

@@ -123,7 +123,7 @@ func execute(ctx context.Context, o execOptions, c *caller) error {
 	}
 	signals.deliverTo(joined)
 	end := joined.Wait()
-	c.complain(end.Lost)
+	c.complain(end)
 	return exitStatus(codeOf(end))
 }
 

@@ -86,6 +86,15 @@ type exitStatus int
 
 func (e exitStatus) Error() string { return fmt.Sprintf("exit status %d", int(e)) }
 
+// A saidError is one whose words have been said, and what is left of it: a code.
+type saidError struct {
+	err    error
+	status exitStatus
+}
+
+func (e *saidError) Error() string { return e.err.Error() }
+func (e *saidError) Unwrap() error { return e.status }
+
 // A plainError is one that a command other than run and exec reports with a hint.
 type plainError struct {
 	err  error

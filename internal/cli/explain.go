@@ -3,6 +3,7 @@ package cli
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"slices"
 	"strconv"
@@ -64,6 +65,10 @@ type origin struct {
 
 func explain(_ context.Context, o explainOptions, c *caller) error {
 	p, err := decide(o.planOptions)
+	var missing *launch.MissingError
+	if errors.As(err, &missing) && !o.json { // the profile is sound, though no box follows from it here
+		return errors.Join(c.explainProfile(p.effective), err)
+	}
 	if err != nil {
 		return quiet(err)
 	}

@@ -37,6 +37,7 @@ type profileFlag struct {
 var profileFlags = []profileFlag{
 	{name: "workspace", section: "workspace", key: "path", usage: "the project, a directory `DIR` (default: the current one)", convert: fullPath},
 	{name: "mode", section: "workspace", key: "mode", usage: "what the agent may do in the workspace: `ro|overlay|rw`"},
+	{name: "apply", section: "workspace", key: "apply", usage: "when the agent has ended, apply without a question: `none|handoff-free|all`"},
 	{name: "network", section: "network", key: "mode", usage: "what may leave the box: `none`"},
 	{name: "mask", section: "workspace", key: "mask", usage: "`PATTERN` of files that the agent must not read", list: true},
 	{name: "protect", section: "workspace", key: "protect", usage: "`PATTERN` of files that the agent must not write", list: true},

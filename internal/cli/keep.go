@@ -1,7 +1,6 @@
 package cli
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -14,44 +13,82 @@ import (
 
 // A keeper keeps what the agent of one run writes in an overlay. The nil keeper is of a run without one.
 type keeper struct {
-	c      *caller
-	record *session.Record
-	info   session.Info
-	shared bool // the record is a detached session's, which ends it
-	began  bool // the box exists
+	c          *caller
+	record     *session.Record
+	info       session.Info
+	apply      string      // workspace.apply
+	background *background // nil in the foreground; its record is the keeper's, and it ends it
+	from       *takeover   // nil: the overlay is new
+	began      bool        // the box exists
+	note       string      // what is behind a detached session's output
+	waiting    bool        // there are changes, and nobody has decided about all of them
 }
 
-// keep makes the directories of the overlay before the box, so that what the host changes from now on is noticed.
+// keep makes the directories of the overlay before the box, so that what the host changes from now on is noticed. With
+// --resume they are another session's.
 func (c *caller) keep(id string, o runOptions, p policy) (*keeper, error) {
-	if p.effective.Profile.Workspace.Mode != "overlay" {
-		return nil, nil
+	w := p.effective.Profile.Workspace
+	if w.Mode != "overlay" {
+		return nil, o.needsOverlay(w.Mode)
 	}
 	root, err := session.RecordRoot(stateDir(os.Getenv, p.host.Files.Home))
 	if err != nil {
 		return nil, err
 	}
 	root = resolve(root) // the box's side follows no link
-	k := &keeper{c: c, info: session.Info{ID: id, Started: time.Now().Round(0), Workspace: p.plan.Workspace, Profile: p.name,
-		Command: p.plan.Command, State: session.Starting, Terminal: p.plan.Terminal, Detached: o.background != nil}}
+	k := &keeper{c: c, apply: w.Apply, background: o.background, info: session.Info{ID: id, Started: time.Now().Round(0),
+		Workspace: p.plan.Workspace, Profile: p.name, Command: p.plan.Command, State: session.Starting, Terminal: p.plan.Terminal,
+		Resumes: o.resume, Detached: o.background != nil}}
 	if o.background != nil {
-		k.record, k.shared = o.background.record, true
+		k.record, o.background.resumes = o.background.record, o.resume
 	} else if k.record, err = session.NewRecord(root); err != nil {
 		return nil, err
 	}
-	err = k.record.Publish(k.info)
-	if err == nil {
-		err = os.Mkdir(k.dir(), 0o700)
-	}
-	if err == nil {
-		_, err = workspace.Begin(k.dir(), p.plan.Workspace, workspace.User)
-	}
-	if err == nil {
-		err = keepRules(k.dir(), p)
+	if err = k.record.Publish(k.info); err == nil {
+		err = k.begin(o, p)
 	}
 	if err != nil {
 		return nil, errors.Join(err, k.drop())
 	}
 	return k, nil
+}
+
+// begin fills the session's workspace directory.
+func (k *keeper) begin(o runOptions, p policy) error {
+	if o.from != nil {
+		if err := k.takeOver(*o.from, p); err != nil {
+			return err
+		}
+		return k.beginGit(p)
+	}
+	if err := os.Mkdir(k.dir(), 0o700); err != nil {
+		return err
+	}
+	if _, err := workspace.Begin(k.dir(), p.plan.Workspace, workspace.User); err != nil {
+		return err
+	}
+	if err := k.beginGit(p); err != nil {
+		return err
+	}
+	return keepRules(k.dir(), p)
+}
+
+// beginGit adds the git directory of a worktree or a submodule, where it lies outside the workspace.
+func (k *keeper) beginGit(p policy) error {
+	if p.plan.Files.Git == "" {
+		return nil
+	}
+	return workspace.BeginGit(k.dir(), p.plan.Files.Git, workspace.User)
+}
+
+// needsOverlay refuses what makes no sense without an overlay.
+func (o runOptions) needsOverlay(mode string) error {
+	for flag, set := range map[string]bool{"patch": o.patch != "", "resume": o.resume != ""} {
+		if set {
+			return &usageError{msg: fmt.Sprintf("%s needs an overlay, and workspace.mode is %q", dashes(flag), mode), hint: "add --mode overlay"}
+		}
+	}
+	return nil
 }
 
 // dir is the session's workspace directory, without links; "" of no overlay.
@@ -62,18 +99,30 @@ func (k *keeper) dir() string {
 	return filepath.Join(resolve(k.record.Dir()), session.WorkspaceDir)
 }
 
-// onDisk returns when the start is on record, and what keeps the agent's writes is on disk.
+// onDisk is asked while the box is being made; the agent does not run before it answers. What says how its changes are
+// read is on disk by then, or a power cut could leave them without.
 func (r *result) onDisk() error {
 	kept := make(chan error, 1)
-	go func() { kept <- r.kept.persist() }()
+	go func() { kept <- r.kept.onDisk() }()
 	return errors.Join(r.record.started(), <-kept)
 }
 
-func (k *keeper) persist() error {
+func (k *keeper) onDisk() error {
 	if k == nil {
 		return nil
 	}
-	return workspace.Persist(k.dir())
+	dir := k.record.Dir()
+	err := toDisk(filepath.Join(dir, session.InfoFile), filepath.Join(k.dir(), rulesFile))
+	if err == nil {
+		err = workspace.Persist(k.dir())
+	}
+	if err == nil {
+		err = toDisk(filepath.Dir(dir))
+	}
+	if err != nil {
+		return fmt.Errorf("what the session keeps: %w", err)
+	}
+	return nil
 }
 
 // started says that there is something to keep.
@@ -83,57 +132,63 @@ func (k *keeper) started() {
 	}
 }
 
-// drop takes everything back: nothing was written.
+// drop takes everything back: nothing was written. A detached session's record goes with the session.
 func (k *keeper) drop() error {
-	if k.shared {
+	if err := k.giveBack(); err != nil {
+		k.abandon()
+		return err
+	}
+	if k.background != nil {
 		return nil
 	}
 	return k.record.Discard()
 }
 
-// settle says what the agent changed, once its box has ended.
-func (k *keeper) settle(ctx context.Context, r *result) error {
-	if k == nil || !k.began {
-		return nil
+// abandon leaves the record as it is, with what could not be given back.
+func (k *keeper) abandon() {
+	k.record.Close()
+	if k.background != nil {
+		k.background.record = nil
 	}
-	w, err := openWorkspace(k.dir())
-	if err != nil {
-		return err
-	}
-	defer w.Close()
-	review, err := w.Review(ctx)
-	if err != nil {
-		return err
-	}
-	s := review.Summary()
-	r.Changes = &s
-	if len(review.Changes) == 0 {
-		return k.empty()
-	}
-	k.c.voice.notef("%s wait in session %s: %s", counted(len(review.Changes), "change", "changes"), k.info.ID, summaryText(s))
-	k.c.voice.hint(fmt.Sprintf(`"agentbox diff %[1]s" shows them, "agentbox apply %[1]s" and "agentbox discard %[1]s" decide`, k.info.ID))
-	return nil
 }
 
-// empty removes an overlay in which nothing was written.
-func (k *keeper) empty() error {
-	return errors.Join(workspace.Discard(k.dir(), nil), workspace.Remove(k.dir()))
+// changes are those of this session, for as long as its record is held.
+func (k *keeper) changes() *changes {
+	return &changes{kept: session.Kept{Info: k.info, Workspace: k.dir()}, record: k.record}
+}
+
+// unread closes what the changes are read with, and leaves the record.
+func (ch *changes) unread() {
+	record := ch.record
+	ch.record = nil
+	ch.close()
+	ch.record, ch.Roots = record, nil
 }
 
 // end keeps the result, and lets the record go when there is nothing in it.
 func (k *keeper) end(result []byte) error {
 	switch {
-	case k == nil || k.shared:
+	case k == nil:
 		return nil
-	case !k.began:
+	case !k.began || k.from.held(): // nobody was told that it had begun
 		return k.drop()
+	case k.background != nil:
+		return nil
 	}
-	if _, err := os.Lstat(k.dir()); errors.Is(err, os.ErrNotExist) {
+	if _, err := os.Lstat(k.dir()); errors.Is(err, os.ErrNotExist) && k.note == "" {
 		return k.drop()
 	}
 	err := k.record.End(result)
 	k.record.Close()
 	return err
+}
+
+// closing is what is to be read behind a detached session's output.
+func (k *keeper) closing() string {
+	if k == nil {
+		return ""
+	}
+	return k.note
 }
 
 // counted writes a number with its noun.

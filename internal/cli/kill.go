@@ -118,6 +118,10 @@ func kill(ctx context.Context, o killOptions, c *caller) error {
 	if gone(supervisor, wait) {
 		return nil
 	}
+	if err == nil && boxGone(info) { // it looks at what the agent changed, which may take a while
+		gone(supervisor, time.Hour)
+		return nil
+	}
 	return c.endSupervisor(ctx, info.ID, supervisor)
 }
 
@@ -133,6 +137,19 @@ func (c *caller) endSupervisor(ctx context.Context, id string, supervisor *os.Fi
 	c.voice.notef("session %s did not answer and was ended", id)
 	c.sweep(true)
 	return ctx.Err()
+}
+
+// boxGone reports that the box has ended, whatever its supervisor still does.
+func boxGone(info session.Info) bool {
+	if info.BoxPID == 0 {
+		return false
+	}
+	box, err := session.OpenProcess(info.BoxPID, info.BoxStartTicks)
+	if err != nil {
+		return errors.Is(err, os.ErrProcessDone)
+	}
+	defer box.Close()
+	return gone(box, 0)
 }
 
 // gone waits for the end of a process.

@@ -95,7 +95,7 @@ func (c *caller) showRecord(r audit.Record, raw bool) {
 		c.voice.script(r.Line() + "\n")
 		return
 	}
-	c.voice.printf("%s  %s  %s\n", r.Time.Local().Format("2006-01-02 15:04:05.000"), pad(string(r.Type), 14), summary(r))
+	c.voice.printf("%s  %s  %s\n", r.Time.Local().Format("2006-01-02 15:04:05.000"), pad(string(r.Type), 17), summary(r))
 }
 
 func pad(s string, width int) string { return s + strings.Repeat(" ", max(0, width-len(s))) }
@@ -132,6 +132,13 @@ func summary(r audit.Record) string {
 		return fmt.Sprintf("memory %d MiB, processor %.1f s, %d processes", e.MemoryBytes>>20, e.CPUSeconds, e.Pids)
 	case *audit.End:
 		return strings.TrimSuffix(fmt.Sprintf("%s with %d after %.1f s: %s", e.Cause, e.ExitCode, e.Seconds, cmp.Or(e.Error, e.Signal)), ": ")
+	}
+	return laterSummary(e, r)
+}
+
+// laterSummary is that of records about the log itself, and about what was decided when the session was over.
+func laterSummary(e audit.Event, r audit.Record) string {
+	switch e := e.(type) {
 	case *audit.Checkpoint:
 		return fmt.Sprintf("%d records, signed", e.Records)
 	case *audit.Seal:
@@ -139,6 +146,23 @@ func summary(r audit.Record) string {
 			return fmt.Sprintf("%d records, signed", e.Records)
 		}
 		return fmt.Sprintf("%d records", e.Records)
+	case *audit.Continued:
+		if !e.Sealed {
+			return fmt.Sprintf("a further part by user %d; the one before has no seal", e.UID)
+		}
+		return fmt.Sprintf("a further part by user %d", e.UID)
+	case *audit.ApplyBegin:
+		return fmt.Sprintf("%s into %s by user %d", counted(e.Items, "path", "paths"), e.Workspace, e.UID)
+	case *audit.ApplyItems:
+		return fmt.Sprintf("%s of receipt %s", counted(len(e.Items), "path", "paths"), e.Receipt)
+	case *audit.Apply:
+		return applySummary(e)
+	case *audit.ApplyUndone:
+		return "nothing was applied: " + string(e.Why)
+	case *audit.Recover:
+		return strings.TrimSuffix(fmt.Sprintf("an apply that was cut off was %s by user %d, receipt %s", e.Outcome, e.UID, e.Receipt), ", receipt ")
+	case *audit.Discard:
+		return discardSummary(e)
 	}
 	return string(r.Data)
 }

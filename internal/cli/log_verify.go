@@ -89,15 +89,27 @@ func (c *caller) verdict(path string, r audit.Report, asJSON bool) error {
 }
 
 func verdictText(r audit.Report) string {
-	switch {
-	case r.Verdict == audit.Broken:
+	switch r.Verdict {
+	case audit.Broken:
 		return fmt.Sprintf("broken at line %d (byte %d): %s", r.Line, r.Offset, r.Why)
-	case r.Verdict == audit.Unsealed && r.Records == 0:
-		return "unsealed: " + r.Why
-	case r.Verdict == audit.Unsealed:
-		return fmt.Sprintf("unsealed after record %d: %s", r.Records-1, r.Why)
-	case r.Signed:
-		return fmt.Sprintf("sealed, %d records, signed by %s, last hash %s", r.Records, r.Key, r.Last)
+	case audit.Sealed:
+	default:
+		if r.Records == 0 {
+			return "unsealed: " + r.Why
+		}
+		return fmt.Sprintf("unsealed %s: %s", r.End(), r.Why)
 	}
-	return fmt.Sprintf("sealed, %d records, not signed, last hash %s", r.Records, r.Last)
+	text := fmt.Sprintf("sealed, %d records", r.Records)
+	if r.Parts > 1 {
+		text += fmt.Sprintf(" in %d parts", r.Parts)
+	}
+	switch {
+	case r.Signed:
+		text += ", signed by " + r.Key
+	case r.Vouched > 0:
+		text += fmt.Sprintf(", the first %d of them signed by %s, the others not signed", r.Vouched, r.Key)
+	default:
+		text += ", not signed"
+	}
+	return text + ", last hash " + r.Last
 }

@@ -27,6 +27,9 @@ func (p policy) ownPlaces(l *loader) profile.Findings {
 	if p.effective.Profile.Workspace.Mode == "rw" {
 		check("workspace.path", p.host.Files.Workspace.Path, settings...)
 	}
+	if git := p.plan.Files.Git; git != "" {
+		check("workspace.path", git, append(sessions, settings...)...)
+	}
 	for _, m := range p.plan.Files.Mounts {
 		if m.Why != "workspace.path" && m.Type == "bind" && m.Writes() && filepath.IsAbs(m.Source) {
 			check(m.Why+".source", m.Source, append(sessions, settings...)...)

@@ -37,6 +37,7 @@ type recorder struct {
 	mu       sync.Mutex
 	box      *launch.Box
 	failure  error
+	told     string // a limit that was reached and is recorded already
 	sampling context.CancelFunc
 	sampled  sync.WaitGroup
 }
@@ -222,6 +223,9 @@ func (r *recorder) end(res *result, end launch.Result) {
 		r.sampled.Wait()
 	}
 	for _, l := range end.Reached {
+		if l.Name == r.told && !l.Ended {
+			continue
+		}
 		_ = r.log.Append(&audit.LimitReached{Name: audit.Text(l.Name), Value: audit.Text(l.Value), Detail: audit.Text(l.Detail), Ended: l.Ended})
 	}
 	_ = r.log.Append(&audit.End{

@@ -4,10 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io/fs"
-	"os"
-	"path/filepath"
-	"strings"
+	"io"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -20,6 +17,7 @@ import (
 type result struct {
 	Version  int                `json:"version"`
 	Session  string             `json:"session,omitempty"`
+	Resumed  string             `json:"resumed,omitempty"` // the session on whose changes this one went on
 	Cause    string             `json:"cause"`
 	ExitCode int                `json:"exit_code"`
 	Signal   string             `json:"signal,omitempty"`
@@ -27,7 +25,10 @@ type result struct {
 	Limit    string             `json:"limit,omitempty"`
 	Reached  []string           `json:"reached,omitempty"`
 	Appeared []string           `json:"appeared,omitempty"` // protected names that were absent at the start
-	Changes  *workspace.Summary `json:"changes,omitempty"`  // in an overlay
+	Changes  *workspace.Summary `json:"changes,omitempty"`  // in an overlay, before anything was applied
+	Applied  *appliedResult     `json:"applied,omitempty"`  // where workspace.apply asks for it
+	Held     []heldItem         `json:"held,omitempty"`     // what was not applied then
+	Patch    *patchResult       `json:"patch,omitempty"`
 	Error    string             `json:"error,omitempty"`
 	Degraded []string           `json:"degraded"`
 	Command  []string           `json:"command"`
@@ -37,113 +38,56 @@ type result struct {
 	record   *recorder // nil until there is a log
 	kept     *keeper   // nil without an overlay
 	agentEnd launch.Result
+	asked    bool        // somebody outside asked the agent to end
+	urged    unix.Signal // by sending this one to agentbox; 0 by other means
 
-	dir  *os.File // of the file; nil when nobody asked for one
-	name string
+	file, patch *placedFile // nil when nobody asked for one
 }
 
-// newResult makes sure, before anything starts, that the file can be written at the end, and takes an earlier run's
-// away. It holds the directory open, and follows no symbolic link of a workspace to it: an agent that may write there
-// cannot lead the file elsewhere.
-func newResult(path string, command []string, workspaces ...string) (*result, error) {
-	r := &result{Version: 1, Degraded: []string{}, Command: command, Started: time.Now().UTC()}
+// An appliedResult says what was applied without a question.
+type appliedResult struct {
+	Policy  string `json:"policy"` // workspace.apply
+	Count   int    `json:"count"`
+	Receipt string `json:"receipt"`         // "" when nothing was written
+	Remain  *int   `json:"remain"`          // how many changes are left; null when that was not looked at
+	Why     string `json:"why,omitempty"`   // why nothing was even tried
+	Error   string `json:"error,omitempty"` // why it did not succeed
+}
+
+// A patchResult says what is in the file of --patch.
+type patchResult struct {
+	Path    string         `json:"path"`
+	Changes int            `json:"changes"`
+	Omitted []omissionItem `json:"omitted"`
+}
+
+type omissionItem struct {
+	Path      string `json:"path"`
+	PathBytes []byte `json:"path_base64,omitempty"` // where the name is not UTF-8
+	Why       string `json:"why"`
+}
+
+// newResult makes sure, before anything starts, that the files of --result and --patch can be written at the end.
+func newResult(o runOptions, workspaces ...string) (*result, error) {
+	r := &result{Version: 1, Degraded: []string{}, Command: o.command, Resumed: o.resume, Started: time.Now().UTC()}
 	if r.Command == nil {
 		r.Command = []string{}
 	}
-	if path == "" {
-		return r, nil
+	var err error
+	if r.file, err = placeFile("result", o.result, workspaces); err != nil {
+		return nil, err
 	}
-	refuse := func(err error) (*result, error) {
-		return nil, &usageError{msg: fmt.Sprintf("--result %s: %v", path, err), hint: "name a file in a directory that you may write"}
+	if r.patch, err = placeFile("patch", o.patch, workspaces); err != nil {
+		return nil, errors.Join(err, r.file.close())
 	}
-	dir, err := openApart(filepath.Dir(path), workspaces)
-	if err != nil {
-		return refuse(reason(err))
-	}
-	r.dir, r.name = dir, filepath.Base(path)
-	err = r.clear()
-	if err == nil { // the only sure way to find out whether a file can be made is to make one
-		err = errors.Join(r.create(nil), r.remove(r.temporary()))
-	}
-	if err != nil {
-		dir.Close()
-		return refuse(reason(err))
+	if r.patch.same(r.file) {
+		return nil, errors.Join(&usageError{msg: "--patch and --result name one file", hint: "name two"}, r.file.close(), r.patch.close())
 	}
 	return r, nil
 }
 
-// openApart opens a directory unless a symbolic link that lies in a workspace is on the way.
-func openApart(path string, workspaces []string) (*os.File, error) {
-	path, err := filepath.Abs(path)
-	if err != nil {
-		return nil, err
-	}
-	real := "/"
-	for name := range strings.SplitSeq(strings.Trim(path, "/"), "/") {
-		next := filepath.Join(real, name)
-		if info, err := os.Lstat(next); err == nil && info.Mode().Type() == fs.ModeSymlink {
-			for _, w := range workspaces {
-				if w, err = filepath.Abs(w); err != nil || inside(real, resolve(w)) {
-					return nil, fmt.Errorf("%s is a symbolic link, and agentbox follows none in a workspace", next)
-				}
-			}
-		}
-		real = resolve(next)
-	}
-	dir, err := os.OpenFile(path, unix.O_DIRECTORY|unix.O_RDONLY, 0)
-	if err != nil {
-		return nil, err
-	}
-	if opened, err := os.Readlink(fmt.Sprintf("/proc/self/fd/%d", dir.Fd())); err != nil || opened != real {
-		dir.Close()
-		return nil, fmt.Errorf("%s was replaced while it was being opened", path)
-	}
-	return dir, nil
-}
-
-// reason leaves out the path, which the message already has.
-func reason(err error) error {
-	var path *fs.PathError
-	if errors.As(err, &path) {
-		return path.Err
-	}
-	return err
-}
-
-// clear removes the file of an earlier run. Anything else that has its name, such as /dev/null, stays and is refused.
-func (r *result) clear() error {
-	var st unix.Stat_t
-	err := unix.Fstatat(int(r.dir.Fd()), r.name, &st, unix.AT_SYMLINK_NOFOLLOW)
-	switch {
-	case errors.Is(err, unix.ENOENT):
-		return nil
-	case err != nil:
-		return err
-	case st.Mode&unix.S_IFMT != unix.S_IFREG:
-		return errors.New("it exists and is not a regular file")
-	}
-	return r.remove(r.name)
-}
-
-func (r *result) temporary() string { return fmt.Sprintf(".%s.agentbox-%d", r.name, os.Getpid()) }
-
-func (r *result) remove(name string) error { return unix.Unlinkat(int(r.dir.Fd()), name, 0) }
-
-// create writes a new file beside the final one.
-func (r *result) create(data []byte) error {
-	fd, err := unix.Openat(int(r.dir.Fd()), r.temporary(), unix.O_WRONLY|unix.O_CREAT|unix.O_EXCL|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0o600)
-	if err != nil {
-		return err
-	}
-	f := os.NewFile(uintptr(fd), r.temporary())
-	_, err = f.Write(data)
-	return errors.Join(err, f.Chmod(0o644), f.Close())
-}
-
-// encode completes the result of a session that is over; err is what `run` returns.
-func (r *result) encode(err error) ([]byte, error) {
-	r.Ended = time.Now().UTC()
-	r.judge(err)
+// encode gives the result of a session that is over.
+func (r *result) encode() ([]byte, error) {
 	data, err := json.MarshalIndent(r, "", "  ")
 	if err != nil {
 		return nil, fmt.Errorf("the result: %w", err)
@@ -151,19 +95,22 @@ func (r *result) encode(err error) ([]byte, error) {
 	return append(visibleJSON(data), '\n'), nil
 }
 
-// write puts the result in its place in one step, if somebody asked for it.
+// write puts it into the file of --result.
 func (r *result) write(data []byte) error {
-	if r.dir == nil {
-		return nil
+	var err error
+	if data != nil {
+		err = r.file.write(func(w io.Writer) error {
+			_, err := w.Write(data)
+			return err
+		})
 	}
-	defer r.dir.Close()
-	if err := r.create(data); err != nil {
-		return fmt.Errorf("--result: %w", errors.Join(err, r.remove(r.temporary())))
-	}
-	if err := unix.Renameat(int(r.dir.Fd()), r.temporary(), int(r.dir.Fd()), r.name); err != nil {
-		return fmt.Errorf("--result: %w", errors.Join(err, r.remove(r.temporary())))
-	}
-	return nil
+	return errors.Join(err, r.file.close(), r.patch.close())
+}
+
+// over notes the end of the session; err is what `run` returns for it.
+func (r *result) over(err error) {
+	r.Ended = time.Now().UTC()
+	r.judge(err)
 }
 
 // judge fills in the cause, unless the agent ran and has said it.

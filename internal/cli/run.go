@@ -20,6 +20,10 @@ import (
 type runOptions struct {
 	planOptions
 	result      string
+	patch       string
+	resume      string        // the ID of the session on whose changes to go on, or ""
+	from        *session.Kept // what there is of it
+	decided     bool          // the command line says what becomes of the changes
 	verbose     bool
 	interactive bool        // only of a detached session without a terminal, see detachFlags
 	background  *background // nil: the caller waits for the end
@@ -30,6 +34,8 @@ func newRun(c *caller) *cli.Command {
 	flags = append(flags, terminalFlags()...)
 	flags = append(flags, detachFlags()...)
 	flags = append(flags,
+		&cli.StringFlag{Name: "patch", Usage: "write what the agent changed to `FILE`, for \"git apply\""},
+		&cli.StringFlag{Name: "resume", Usage: "go on with the changes of the session `ID`, which has ended; without COMMAND, with its command"},
 		&cli.StringFlag{Name: "result", Usage: "write how the session ended to `FILE`, as JSON"},
 		&cli.BoolFlag{Name: "verbose", Aliases: []string{"v"}, Usage: "say what the box is also where there is no terminal"})
 	return &cli.Command{
@@ -59,34 +65,50 @@ func runOptionsFrom(ctx *cli.Context, c *caller) (runOptions, error) {
 		return o, err
 	}
 	o.verbose, o.interactive = ctx.Bool("verbose"), ctx.Bool("interactive")
-	o.result, err = value(ctx, "result")
-	return o, err
+	o.decided = ctx.IsSet("apply")
+	for name, to := range map[string]*string{"result": &o.result, "patch": &o.patch, "resume": &o.resume} {
+		if *to, err = value(ctx, name); err != nil {
+			return o, err
+		}
+	}
+	return o, nil
 }
 
-// run starts the box, waits for its end and writes the result; its error is the exit code.
+// run starts the box, waits for its end, writes the result and asks what becomes of the changes; its error is the exit
+// code.
 func run(ctx context.Context, o runOptions, c *caller) error {
-	r, err := newResult(o.result, o.command, ".", cmp.Or(o.workspace, "."))
+	o, unknown := c.resumed(o)
+	r, err := newResult(o, ".", cmp.Or(o.workspace, "."))
 	if err != nil {
 		return notStarted(err)
 	}
-	err = notStarted(supervise(ctx, o, c, r))
-	data, werr := r.encode(err)
-	r.record.end(r, r.agentEnd)
-	if werr == nil {
-		werr = errors.Join(r.write(data), r.kept.end(data), o.background.finish(data))
+	if err = unknown; err == nil {
+		err = supervise(ctx, o, c, r)
 	}
+	err = notStarted(err)
+	r.over(err)
+	r.record.end(r, r.agentEnd)
+	err = r.kept.settle(ctx, r, err)
+	data, werr := r.encode()
+	werr = errors.Join(werr, r.write(data), r.kept.end(data), o.background.finish(data, r.kept.closing()))
 	if werr != nil {
 		c.voice.failf("%s", werr)
 		if errors.Is(err, exitStatus(0)) {
-			return exitStatus(exitFailure) // what lies in the file's place may be the agent's own
+			err = exitStatus(exitFailure) // what lies in the file's place may be the agent's own
 		}
 	}
+	r.kept.offer(ctx, o, r)
 	return err
 }
 
 func supervise(ctx context.Context, o runOptions, c *caller, r *result) error {
 	ctx, signals := newCourier(ctx, o.terminal)
-	defer signals.stop()
+	defer func() {
+		signals.stop()
+		if r.urged = signals.urged; r.urged != 0 {
+			r.asked = true
+		}
+	}()
 	loud := o.verbose || c.voice.talks()
 	c.sweep(loud)
 	p, err := decide(o.planOptions)
@@ -103,6 +125,9 @@ func supervise(ctx context.Context, o runOptions, c *caller, r *result) error {
 	if loud {
 		c.voice.findings(append(slices.Clone(p.warnings), p.tracked()...))
 	}
+	if why := p.plan.Files.NoGit; why != "" {
+		c.voice.warnf("git in the box: %s", why)
+	}
 	streams := launch.Streams{In: c.in, Out: c.out, Err: c.err}
 	if o.background != nil {
 		if streams, err = o.background.prepare(o, p); err != nil {
@@ -117,6 +142,8 @@ func supervise(ctx context.Context, o runOptions, c *caller, r *result) error {
 		return err
 	}
 	label := launch.Label{ID: r.Session, Profile: p.name, Before: r.onDisk, Writes: r.kept.dir()}
+	full := c.full(o, p, r.record)
+	label.Full = full.reached
 	box, err := launch.Start(ctx, p.plan, streams, label)
 	if err != nil {
 		return startFailure(ctx, err, p.plan)
@@ -127,24 +154,24 @@ func supervise(ctx context.Context, o runOptions, c *caller, r *result) error {
 		c.announce(box.ID(), p, o.background == nil)
 	}
 	signals.deliverTo(box)
-	stop := serve(ctx, box, r.record)
+	stop := serve(ctx, box, r.record, full)
 	unheard := o.background.began(ctx, box, c)
 	if unheard != nil {
 		_ = box.Kill()
 	}
+	if unheard == nil {
+		r.kept.took()
+	}
 	end := box.Wait()
-	stop()
+	r.asked = stop() || o.background.urged()
 	if unheard != nil {
 		return unheard
 	}
 	c.reached(end)
-	c.complain(end.Lost)
+	c.complain(end)
 	r.agentEnd = end
 	r.Appeared = p.appeared()
 	c.warnAppeared(r.Appeared)
-	if err := r.kept.settle(context.WithoutCancel(ctx), r); err != nil {
-		c.voice.failf("what the agent changed in the workspace is kept, and cannot be shown: %s", err)
-	}
 	return r.end(end)
 }
 
@@ -187,16 +214,19 @@ func (c *caller) reached(end launch.Result) {
 	}
 }
 
-// complain says that output of the agent was lost.
-func (c *caller) complain(lost error) {
-	if lost != nil {
-		c.voice.failf("what the command wrote could not all be passed on: %s", lost)
+// complain says that something of the agent's was lost.
+func (c *caller) complain(end launch.Result) {
+	if end.Lost != nil {
+		c.voice.failf("what the command wrote could not all be passed on: %s", end.Lost)
+	}
+	if end.Unkept != nil {
+		c.voice.failf("%s", end.Unkept)
 	}
 }
 
-// codeOf is the agent's exit code; lost output must not look like success.
+// codeOf is the agent's exit code; what was lost must not look like success.
 func codeOf(end launch.Result) int {
-	if end.Lost != nil && end.ExitCode == 0 {
+	if (end.Lost != nil || end.Unkept != nil) && end.ExitCode == 0 {
 		return exitFailure
 	}
 	return end.ExitCode
@@ -205,8 +235,8 @@ func codeOf(end launch.Result) int {
 // end takes over how the agent ended; its error carries the exit code.
 func (r *result) end(end launch.Result) error {
 	r.Cause, r.ExitCode = causeExited, codeOf(end)
-	if end.Lost != nil {
-		r.Error = end.Lost.Error()
+	if lost := errors.Join(end.Lost, end.Unkept); lost != nil {
+		r.Error = lost.Error()
 	}
 	if end.Signal != 0 {
 		r.Cause, r.Signal = causeSignaled, signalName(end.Signal)

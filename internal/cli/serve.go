@@ -27,20 +27,23 @@ type control struct {
 	mu       sync.Mutex
 	deadline *time.Timer // of a request to end
 	over     bool
+	asked    bool // to end the agent
 
 	freeze sync.Mutex // one freeze or resume at a time
 }
 
-// serve answers the session's control socket until the returned function is called.
-func serve(ctx context.Context, box *launch.Box, record *recorder) (stop func()) {
+// serve answers the session's control socket until the returned function is called, which tells whether somebody asked
+// there that the agent ends.
+func serve(ctx context.Context, box *launch.Box, record *recorder, full *fullness) (stop func() (asked bool)) {
 	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	v := &control{box: box, record: record}
+	full.control <- v
 	var serving sync.WaitGroup
 	// Without the socket the box is as safe, and `kill` falls back to ending this process.
 	serving.Go(func() {
 		_ = box.Session().Serve(ctx, func(r session.Request) session.Reply { return v.handle(ctx, r) })
 	})
-	return func() {
+	return func() bool {
 		v.mu.Lock()
 		v.over = true
 		if v.deadline != nil {
@@ -49,6 +52,7 @@ func serve(ctx context.Context, box *launch.Box, record *recorder) (stop func())
 		v.mu.Unlock()
 		cancel()
 		serving.Wait()
+		return v.asked
 	}
 }
 
@@ -87,6 +91,7 @@ func (v *control) signal(r session.Request) error {
 		return err
 	}
 	v.mu.Lock()
+	v.asked = v.asked || ends(s)
 	if r.Grace > 0 && v.deadline == nil && !v.over {
 		v.deadline = time.AfterFunc(r.Grace, func() { _ = v.box.Kill() })
 	}

@@ -36,6 +36,7 @@ type courier struct {
 	cancel   context.CancelCauseFunc
 	ended    sync.WaitGroup
 	asked    []time.Time
+	urged    unix.Signal // the last that asked the agent to end, or 0; for after stop
 }
 
 // newCourier returns the context that such a signal cancels. With terminal set, a stop of this process's job is the
@@ -116,6 +117,9 @@ func (c *courier) deliver(box target, s unix.Signal) {
 		if c.impatient(time.Now()) {
 			s = unix.SIGKILL
 		}
+	}
+	if ends(s) {
+		c.urged = s
 	}
 	_ = box.Signal(s) // an agent that has ended needs it no more
 }

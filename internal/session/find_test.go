@@ -26,7 +26,7 @@ func TestFind(t *testing.T) {
 		"a unique prefix":                     {prefix: "0b", want: "0bbbbbbbbbbb"},
 		"capitals":                            {prefix: "0B", want: "0bbbbbbbbbbb"},
 		"a prefix of two":                     {prefix: "0a", is: ErrAmbiguous, err: "0aaaaaaaaaaa and 0aaaaaaaaaab"},
-		"a prefix of none":                    {prefix: "0z", is: ErrNotFound, err: `"agentbox ps" lists the sessions`},
+		"a prefix of none":                    {prefix: "0z", is: ErrNotFound, err: `no such session: "0z"`},
 		"not an ID":                           {prefix: "../x", is: ErrNotFound, err: "is not a session ID"},
 		"too long":                            {prefix: "0aaaaaaaaaaaa", is: ErrNotFound, err: "is not a session ID"},
 		"the workspace's newest":              {workspace: "/src", want: "0ccccccccccc"},

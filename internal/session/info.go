@@ -32,10 +32,12 @@ type Info struct {
 	BoxPID        int       `json:"box_pid,omitempty"`  // the box's PID 1, as the host counts
 	BoxStartTicks uint64    `json:"box_start_ticks,omitempty"`
 	Terminal      bool      `json:"terminal"`
-	Detached      bool      `json:"detached"`          // attach can join it, and its output is kept
-	Input         bool      `json:"input,omitempty"`   // of a detached session without a terminal: attach can write to it
-	Cgroups       []string  `json:"cgroups,omitempty"` // directories that a sweep has to remove
-	Usage         *Usage    `json:"usage,omitempty"`   // only in the answer to OpInfo
+	Detached      bool      `json:"detached"`             // attach can join it, and its output is kept
+	Input         bool      `json:"input,omitempty"`      // of a detached session without a terminal: attach can write to it
+	Resumes       string    `json:"resumes,omitempty"`    // the session whose overlay this one took over
+	ResumedBy     string    `json:"resumed_by,omitempty"` // the session that took this one's overlay over
+	Cgroups       []string  `json:"cgroups,omitempty"`    // directories that a sweep has to remove
+	Usage         *Usage    `json:"usage,omitempty"`      // only in the answer to OpInfo
 }
 
 // Usage is what a box uses at one moment, and what it may use.
@@ -210,7 +212,7 @@ func Pick(infos []Info, idPrefix, workspace string) (Info, error) {
 	}
 	prefix := strings.ToLower(idPrefix)
 	if !inAlphabet(prefix) || len(prefix) > idLength {
-		return Info{}, fmt.Errorf("%w: %q is not a session ID; \"agentbox ps\" lists the sessions", ErrNotFound, idPrefix)
+		return Info{}, fmt.Errorf("%w: %q is not a session ID", ErrNotFound, idPrefix)
 	}
 	var found []Info
 	var ids []string
@@ -224,9 +226,9 @@ func Pick(infos []Info, idPrefix, workspace string) (Info, error) {
 	case 1:
 		return found[0], nil
 	case 0:
-		return Info{}, fmt.Errorf("%w: %q; \"agentbox ps\" lists the sessions", ErrNotFound, idPrefix)
+		return Info{}, fmt.Errorf("%w: %q", ErrNotFound, idPrefix)
 	}
-	return Info{}, fmt.Errorf("%w: %q begins %s; \"agentbox ps\" lists the sessions",
+	return Info{}, fmt.Errorf("%w: %q begins %s",
 		ErrAmbiguous, idPrefix, strings.Join(ids, " and "))
 }
 
@@ -242,7 +244,7 @@ func newest(infos []Info, workspace string) (Info, error) {
 		}
 	}
 	if best < 0 {
-		return Info{}, fmt.Errorf("%w: nothing runs in %q; \"agentbox ps\" lists the sessions", ErrNotFound, workspace)
+		return Info{}, fmt.Errorf("%w: nothing runs in %q", ErrNotFound, workspace)
 	}
 	return infos[best], nil
 }

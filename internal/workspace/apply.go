@@ -35,6 +35,18 @@ func (w *Workspace) Apply(ctx context.Context, p *Plan, record func(Receipt) err
 	if w.pending() != "" {
 		return nil, ErrPending
 	}
+	j, err := w.begin(p)
+	if err != nil {
+		return nil, err
+	}
+	if err := w.prepare(ctx, p, j); err != nil {
+		return nil, errors.Join(err, w.clean(j, beginName))
+	}
+	return w.carryOut(j, record)
+}
+
+// begin writes down that contents will be staged, and where.
+func (w *Workspace) begin(p *Plan) (*journal, error) {
 	id := make([]byte, 8)
 	rand.Read(id)
 	j := &journal{Version: 1, Staging: stagingPrefix + hex.EncodeToString(id)}
@@ -47,10 +59,7 @@ func (w *Workspace) Apply(ctx context.Context, p *Plan, record func(Receipt) err
 	if err := w.saveJSON(beginName, j); err != nil {
 		return nil, errors.Join(fmt.Errorf("the session's directory: %w", err), w.clean(j, beginName))
 	}
-	if err := w.prepare(ctx, p, j); err != nil {
-		return nil, errors.Join(err, w.clean(j, beginName))
-	}
-	return w.carryOut(j, record)
+	return j, nil
 }
 
 // prepare stages everything and decides. Until it has returned, nothing of the
@@ -90,6 +99,7 @@ func (w *Workspace) prepare(ctx context.Context, p *Plan, j *journal) error {
 	if j.Ops, j.Times, err = w.arrange(p, s.ops); err != nil {
 		return err
 	}
+	j.Was = p.wasBefore()
 	for i := range p.Items {
 		item := &p.Items[i]
 		j.Left = append(j.Left, leftState{[]byte(item.Change.Path), item.After})

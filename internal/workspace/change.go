@@ -102,6 +102,7 @@ type Change struct {
 	Conflict      string    // how the host changed it since the session began
 	Notes         []string  // what else a person should know
 
+	place  string  // the directory that Path is in, with a slash, where that is not the project
 	twin   *Change // the unchanged file that this new name is a hard link to
 	copied bool    // the upper file was copied up from a lower one
 	origin []byte  // its handle

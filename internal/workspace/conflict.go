@@ -30,6 +30,7 @@ func (w *Workspace) conflict(c *Change) {
 		c.Conflict = w.vanished(c)
 	case c.Before.Type == Dir: // what was made or removed in it has its own line
 	case c.Before.id.Time < w.config.Began.UnixNano():
+	case w.stagedAsBefore(c):
 	case c.copied && w.copiedAfter(c):
 	case c.copied && c.From == "":
 		c.Conflict = "the host changed it since the agent's copy was made"
@@ -39,6 +40,21 @@ func (w *Workspace) conflict(c *Change) {
 	if c.Kind == Renamed && c.Conflict == "" {
 		c.Conflict = w.taken(c.Path)
 	}
+}
+
+// stagedAsBefore reports a git index that the host wrote anew without staging anything.
+func (w *Workspace) stagedAsBefore(c *Change) bool {
+	before, known := w.indexes[c.Path]
+	return known && before == w.lower.staged(c.Path)
+}
+
+// stagesNothing reports a git index that differs in nothing but what git found on disk.
+func (w *Workspace) stagesNothing(c *Change) bool {
+	if c.Kind != Modified || !isIndex(w.config.As+c.Path) {
+		return false
+	}
+	sum := w.upper.staged(c.Path)
+	return sum != "" && sum == w.lower.staged(c.Path)
 }
 
 // taken reports that the host has something where a rename leads.

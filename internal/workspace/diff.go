@@ -95,7 +95,7 @@ func (d *FileDiff) flush(head *bytes.Buffer) {
 func directoryHeader(c *Change) []byte {
 	var b bytes.Buffer
 	line := func(format string, args ...any) { fmt.Fprintf(&b, format+"\n", args...) }
-	line("diff --git %s %s", quote("a/"+c.Path), quote("b/"+c.Path))
+	line("diff --git %s %s", c.named("a", c.Path), c.named("b", c.Path))
 	if c.Before.Type == Dir && c.After.Type != Dir {
 		line("deleted directory mode %06o", 0o40000|c.Before.Mode)
 	} else if c.Before.Type != Dir {
@@ -172,7 +172,7 @@ func hunkText(h textdiff.Hunk, a, b []string) []byte {
 func header(b *bytes.Buffer, c *Change, mode func(State) string) {
 	line := func(format string, args ...any) { fmt.Fprintf(b, format+"\n", args...) }
 	from := cmpOr(c.From, c.Path)
-	line("diff --git %s %s", quote("a/"+from), quote("b/"+c.Path))
+	line("diff --git %s %s", c.named("a", from), c.named("b", c.Path))
 	switch {
 	case c.Before.Type == None:
 		line("new file mode %s", mode(c.After))
@@ -188,8 +188,8 @@ func header(b *bytes.Buffer, c *Change, mode func(State) string) {
 			percent = 100
 		}
 		line("similarity index %d%%", percent)
-		line("rename from %s", quote(from))
-		line("rename to %s", quote(c.Path))
+		line("rename from %s", quote(c.place+from))
+		line("rename to %s", quote(c.place+c.Path))
 	}
 }
 
@@ -227,14 +227,22 @@ func oldName(c *Change) string {
 	if c.Before.Type == None {
 		return "/dev/null"
 	}
-	return tabbed(quote("a/" + cmpOr(c.From, c.Path)))
+	return tabbed(c.named("a", cmpOr(c.From, c.Path)))
 }
 
 func newName(c *Change) string {
 	if c.After.Type == None {
 		return "/dev/null"
 	}
-	return tabbed(quote("b/" + c.Path))
+	return tabbed(c.named("b", c.Path))
+}
+
+// named is a path as git writes it, behind the side that it is on.
+func (c *Change) named(side, name string) string {
+	if c.place == "" {
+		side += "/"
+	}
+	return quote(side + c.place + name)
 }
 
 func tabbed(name string) string {

@@ -311,3 +311,57 @@ func TestKilledForReal(t *testing.T) {
 		y.settled(t)
 	}
 }
+
+// What was taken back is no change of the host's: it can be applied afterwards. What
+// the host did change stays a conflict.
+func TestTakenBackIsNoConflict(t *testing.T) {
+	fixtures(t, func(t *testing.T, x *fixture) {
+		x.host("echo 1 >a; echo 2 >b; echo 3 >c; mkdir d; echo 4 >d/e; echo 5 >both")
+		x.agent("echo x >a; rm b; mv c c2; rm -r d; echo x >both; echo x >new")
+		x.host("echo host >both")
+		apply := func(step func(string) error) error {
+			w := x.open()
+			r, err := w.Review(context.Background())
+			if err != nil {
+				t.Fatal(err)
+			}
+			p, err := w.Plan(r, Selection{All: true, Resolve: map[string]Resolution{"both": TakeAgent}})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if len(p.Held) > 0 {
+				t.Fatalf("held: %v", p.Held)
+			}
+			w.hand.step = step
+			_, err = w.Apply(context.Background(), p, nil)
+			return err
+		}
+		undone := 0
+		for n := range 200 {
+			err := apply(func(what string) error {
+				if n--; n < 0 && (what == "exchange" || what == "move") {
+					n = 1 << 20
+					return unix.EIO
+				}
+				return nil
+			})
+			var back *UndoneError
+			if !errors.As(err, &back) {
+				break
+			}
+			undone++
+			r, err := x.open().Review(context.Background())
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, c := range r.Changes {
+				if (c.Conflict != "") != (c.Path == "both") {
+					t.Fatalf("%s: conflict %q", c.Path, c.Conflict)
+				}
+			}
+		}
+		if undone < 5 {
+			t.Errorf("only %d applies were taken back", undone)
+		}
+	})
+}

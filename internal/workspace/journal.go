@@ -38,6 +38,7 @@ type journal struct {
 	Times    []dirTime // of the directories that change, to take it back exactly
 	Receipt  Receipt
 	Left     []leftState
+	Was      []leftState // files of the host that nobody but the agent had changed
 }
 
 type dirTime struct {
@@ -118,9 +119,9 @@ type ReceiptItem struct {
 func (w *Workspace) receipt(p *Plan, id string, when time.Time, uid int) Receipt {
 	r := Receipt{ID: id, Workspace: w.config.Lower, UID: uid, When: when}
 	for _, item := range p.Items {
-		one := ReceiptItem{Path: quote(item.Change.Path), Kind: item.Change.Kind, Source: item.Source, Before: item.Change.Before, After: item.After}
+		one := ReceiptItem{Path: quote(item.Change.place + item.Change.Path), Kind: item.Change.Kind, Source: item.Source, Before: item.Change.Before, After: item.After}
 		if item.Change.From != "" {
-			one.From = quote(item.Change.From)
+			one.From = quote(item.Change.place + item.Change.From)
 		}
 		if item.Change.Masked != "" {
 			one.Before.SHA256 = "" // a short secret can be guessed from its hash
@@ -170,6 +171,20 @@ func readLeft(state dir) (map[string]State, error) {
 		out[string(one.Path)] = one.State
 	}
 	return out, nil
+}
+
+// wasBefore are the files that an apply touches, unless they are conflicts. When it
+// is taken back, they have another change time than before, which must not look
+// like a change of the host's.
+func (p *Plan) wasBefore() []leftState {
+	var out []leftState
+	for i := range p.Items {
+		c := &p.Items[i].Change
+		if c.Conflict == "" && c.Before.Type != None && c.Before.Type != Dir {
+			out = append(out, leftState{[]byte(cmpOr(c.From, c.Path)), c.Before})
+		}
+	}
+	return out
 }
 
 // remember adds what an apply left to what earlier ones did.

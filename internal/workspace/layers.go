@@ -37,10 +37,19 @@ func Begin(session, lower string, f Flavour) (Layers, error) {
 	return l, nil
 }
 
-// Persist puts what Begin made on disk. Until then a power cut may take it, so the agent must not run before. It is
+// Persist notes what git has staged in the project, and puts what Begin made on disk. Until then a power cut may take it, so the agent must not run before. It is
 // apart because it can run while the box is being made.
 func Persist(session string) error {
-	for _, name := range []string{filepath.Join(session, recordName), session, filepath.Dir(session)} {
+	names, err := persistOne(session, "")
+	if git := GitState(session); err == nil && exists(git) {
+		var more []string
+		more, err = persistOne(git, gitAs)
+		names = append(more, names...)
+	}
+	if err != nil {
+		return fmt.Errorf("workspace: %w", err)
+	}
+	for _, name := range names {
 		f, err := os.Open(name)
 		if err == nil {
 			err = errors.Join(f.Sync(), f.Close())
@@ -50,6 +59,33 @@ func Persist(session string) error {
 		}
 	}
 	return nil
+}
+
+// persistOne notes what git has staged, unless an earlier session on the same layers did, and names what must be on disk.
+func persistOne(state, as string) ([]string, error) {
+	names := []string{filepath.Join(state, recordName), state, filepath.Dir(state)}
+	notes := filepath.Join(state, indexesName)
+	if exists(notes) {
+		return append([]string{notes}, names...), nil
+	}
+	c, err := Load(state)
+	if err != nil {
+		return nil, err
+	}
+	indexes, err := noteIndexes(c.Lower, as)
+	if err != nil {
+		return nil, err
+	}
+	data, err := json.Marshal(indexes)
+	if err == nil {
+		err = os.WriteFile(notes, data, 0o600)
+	}
+	return append([]string{notes}, names...), err
+}
+
+func exists(name string) bool {
+	_, err := os.Lstat(name)
+	return err == nil
 }
 
 // Load gives the configuration of a session's workspace, without what the profile
@@ -91,6 +127,40 @@ func makeLayers(session, lower string) (Layers, error) {
 // again on them.
 func LayersOf(session string) Layers {
 	return Layers{Upper: filepath.Join(session, upperName), Work: filepath.Join(session, workName)}
+}
+
+// GitState gives the directory, in a session's, for a git directory that lies
+// outside the project: what the agent writes there has an overlay of its own.
+func GitState(session string) string { return filepath.Join(session, gitName) }
+
+// BeginGit makes in a session's directory what the overlay of a git directory
+// outside the project needs. It is called after Begin. A session that starts again
+// has it, and then it must be of the same git directory.
+func BeginGit(session, lower string, f Flavour) error {
+	state := GitState(session)
+	err := os.Mkdir(state, 0o700)
+	if errors.Is(err, os.ErrExist) {
+		was, err := Load(state)
+		if err == nil && was.Lower != lower {
+			err = fmt.Errorf("the session's git directory is %s, and the workspace's is now %s", quote(was.Lower), quote(lower))
+		}
+		return err
+	}
+	if err != nil {
+		return fmt.Errorf("workspace: %w", err)
+	}
+	_, err = Begin(state, lower, f)
+	return err
+}
+
+// LoadGit is Load for the git directory outside the project; nil where there is none.
+func LoadGit(session string) (*Config, error) {
+	state := GitState(session)
+	if !exists(state) {
+		return nil, nil
+	}
+	c, err := Load(state)
+	return &c, err
 }
 
 // MountOptions are the options of an overlay that Review can read. "nofollow" and

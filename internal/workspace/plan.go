@@ -26,19 +26,23 @@ const (
 type Selection struct {
 	All          bool
 	Paths        []string              // files, and directories with all below them
+	Exact        bool                  // a directory in Paths stands for itself alone
 	AllowHandoff bool                  // hand-off files need no naming
 	Hunks        map[string][]int      // only these hunks of a path's diff, from 0
 	Resolve      map[string]Resolution // by path
 }
 
-// named reports that a person wrote this very path.
+// named reports that a person wrote this very path. A new directory is named with
+// what is in it: without one there is no place for the other.
 func (s Selection) named(c *Change) bool {
-	return slices.Contains(s.Paths, c.Path) || c.From != "" && slices.Contains(s.Paths, c.From)
+	in := func(p string) bool { return strings.HasPrefix(p, c.Path+"/") }
+	return slices.Contains(s.Paths, c.Path) || c.From != "" && slices.Contains(s.Paths, c.From) ||
+		c.Kind == Added && c.After.Type == Dir && slices.ContainsFunc(s.Paths, in)
 }
 
 func (s Selection) has(c *Change) bool {
 	below := func(name string) bool {
-		return slices.ContainsFunc(s.Paths, func(p string) bool { return name == p || strings.HasPrefix(name, p+"/") })
+		return slices.ContainsFunc(s.Paths, func(p string) bool { return name == p || !s.Exact && strings.HasPrefix(name, p+"/") })
 	}
 	_, hunks := s.Hunks[c.Path]
 	return s.All || hunks || below(c.Path) || c.From != "" && below(c.From)

@@ -63,6 +63,11 @@ func (w *Workspace) Recover(record func(Receipt) error) (*Recovery, error) {
 		return nil, err
 	}
 	defer unlock()
+	return w.repair(record)
+}
+
+// repair is Recover under the lock.
+func (w *Workspace) repair(record func(Receipt) error) (*Recovery, error) {
 	var j journal
 	state := w.pending()
 	switch state {
@@ -77,11 +82,8 @@ func (w *Workspace) Recover(record func(Receipt) error) (*Recovery, error) {
 		}
 		return &Recovery{Undone: true}, w.clean(&j, beginName)
 	}
-	if _, err := readJSON(w.state, state, &j); err != nil {
+	if err := w.readJournal(state, &j); err != nil {
 		return nil, err
-	}
-	if j.Version != 1 {
-		return nil, fmt.Errorf("the journal is of version %d, which this agentbox does not know", j.Version)
 	}
 	switch state {
 	case undoName:
@@ -100,6 +102,16 @@ func (w *Workspace) Recover(record func(Receipt) error) (*Recovery, error) {
 		return &Recovery{Undone: true, Left: undone.Left}, nil
 	}
 	return nil, err
+}
+
+func (w *Workspace) readJournal(state string, j *journal) error {
+	if _, err := readJSON(w.state, state, j); err != nil {
+		return err
+	}
+	if j.Version != 1 {
+		return fmt.Errorf("the journal is of version %d, which this agentbox does not know", j.Version)
+	}
+	return nil
 }
 
 // An UndoneError is why an apply was taken back after it had begun.
@@ -224,6 +236,7 @@ func (w *Workspace) takeBack(j *journal) (left []string, err error) {
 	if err := w.syncDirs(j); err != nil {
 		return left, err
 	}
+	_ = w.remember(j.Was) // takes space, which there may be none of; without it, what was touched looks like a conflict
 	return left, w.clean(j, undoName)
 }
 

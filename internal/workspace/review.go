@@ -23,6 +23,7 @@ func (w *Workspace) Review(ctx context.Context) (*Review, error) {
 	if err != nil {
 		return nil, err
 	}
+	changes = slices.DeleteFunc(changes, func(c Change) bool { return w.stagesNothing(&c) })
 	changes = w.renames(ctx, changes)
 	for i := range changes {
 		c := &changes[i]
@@ -59,9 +60,10 @@ func (w *Workspace) mark(c *Change) {
 			continue
 		}
 		isDir := c.what() == Dir
-		c.Masked = cmpOr(c.Masked, w.config.Rules.masked(name, isDir))
-		c.Protected = cmpOr(c.Protected, w.config.Rules.protected(name, isDir))
-		for _, h := range w.handoffs(name, c) {
+		known := w.config.As + name
+		c.Masked = cmpOr(c.Masked, w.config.Rules.masked(known, isDir))
+		c.Protected = cmpOr(c.Protected, w.config.Rules.protected(known, isDir))
+		for _, h := range w.handoffs(known, c) {
 			if !slices.Contains(c.Handoffs, h) {
 				c.Handoffs = append(c.Handoffs, h)
 			}

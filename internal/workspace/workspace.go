@@ -36,7 +36,9 @@ import (
 const (
 	upperName   = "upper"
 	workName    = "work"
+	gitName     = "git"
 	recordName  = "workspace.json"
+	indexesName = "indexes.json"
 	appliedName = "applied.json"
 )
 
@@ -57,6 +59,7 @@ type Config struct {
 	Rules   Rules
 	Base    Base   // where a common ancestor of a file is found; may be nil
 	Owner   *Owner // who gets what apply makes; nil means the caller
+	As      string // by which name the rules know what lies in Lower: ".git/" before it in a git directory
 }
 
 // An Owner is a user and a group of the host.
@@ -67,7 +70,8 @@ type Workspace struct {
 	config       Config
 	lower, upper dir
 	state        dir
-	left         map[string]State // what earlier applies left, by path
+	left         map[string]State  // what earlier applies left, by path
+	indexes      map[string]string // what git had staged when the session began, by path
 	hand         hand
 }
 
@@ -94,7 +98,10 @@ func Open(c Config) (*Workspace, error) {
 		*one.to = d
 	}
 	var err error
-	if w.left, err = readLeft(w.state); err != nil {
+	if w.left, err = readLeft(w.state); err == nil {
+		_, err = readJSON(w.state, indexesName, &w.indexes)
+	}
+	if err != nil {
 		w.Close()
 		return nil, err
 	}

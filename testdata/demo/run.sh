@@ -3,6 +3,7 @@
 # the agent's own word and by what can be seen from outside. Exits 0 when all ten went as they should.
 #   run.sh PATH/TO/agentbox
 set -euo pipefail
+unset XDG_STATE_HOME XDG_CONFIG_HOME
 
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 box=$(realpath "${1:?usage: run.sh PATH/TO/agentbox}")
@@ -56,18 +57,22 @@ judge() {
 	fi
 }
 
-wrote_project() { [ -O "$scratch/project/notes.txt" ] && grep -q 'by the agent' "$scratch/project/notes.txt"; }
+# What it wrote is not in the project until somebody applies it.
+wrote_project() {
+	[ ! -e "$scratch/project/notes.txt" ] &&
+		(cd "$scratch/project" && HOME="$scratch/home" "$box" apply --all) >>"$scratch/messages" 2>&1 &&
+		[ -O "$scratch/project/notes.txt" ] && grep -q 'by the agent' "$scratch/project/notes.txt"
+}
 etc_untouched() { [ ! -e /etc/agentbox-demo ] && ! grep -qx x /etc/passwd; }
 key_unread() { ! grep -q "$secret" "$scratch/answers" "$scratch/messages"; }
 nobody_came() { [ ! -e "$scratch/visited" ]; }
 no_setuid() { [ ! -u "$scratch/project/setuid-file" ] && [ ! -g "$scratch/project/setuid-file" ]; }
 # The daemon wrote ten times a second while it lived: two looks half a second apart must be equal.
-daemon_gone() {
-	local before
-	before=$(wc -c <"$scratch/project/heartbeat") || return 1
-	sleep 0.5
-	[ "$before" -gt 0 ] && [ "$before" = "$(wc -c <"$scratch/project/heartbeat")" ]
-}
+beats() { cat "$scratch"/home/.local/state/agentbox/sessions/*/workspace/upper/heartbeat | wc -c; }
+first=$(beats)
+sleep 0.5
+second=$(beats)
+daemon_gone() { [ "$first" -gt 0 ] && [ "$first" = "$second" ]; }
 
 echo "A scripted agent in a box of $(id -un), and what came of each thing it tried:"
 echo
