@@ -17,15 +17,13 @@ func (c *caller) showChanges(ch *changes, r *workspace.Review, o diffOptions) er
 		c.voice.notef("session %s changed nothing", ch.kept.Info.ID)
 		return nil
 	}
-	screen, done := c, func() error { return nil }
+	screen, done := c, func() {}
 	if !o.noPager {
 		screen, done = c.paged(ch.kept.Info.Workspace)
 	}
 	err := screen.writeChanges(ch, r, o)
-	if perr := done(); err == nil {
-		err = perr
-	}
-	if err == nil && !o.offered && isTerminal(c.out) {
+	done()
+	if err == nil && !o.offered && ch.record != nil && isTerminal(c.out) {
 		c.voice.hint(strings.ReplaceAll(`"agentbox apply ID" writes them to the project, "agentbox discard ID" drops them`, "ID", ch.kept.Info.ID))
 	}
 	return err
@@ -33,9 +31,7 @@ func (c *caller) showChanges(ch *changes, r *workspace.Review, o diffOptions) er
 
 func (c *caller) writeChanges(ch *changes, r *workspace.Review, o diffOptions) error {
 	if o.how == asNames {
-		for i := range r.Changes {
-			c.voice.printf("%s\n", r.Changes[i].Path)
-		}
+		c.writeNames(r, o.nul)
 		return nil
 	}
 	c.preface(ch, r)
@@ -43,43 +39,109 @@ func (c *caller) writeChanges(ch *changes, r *workspace.Review, o diffOptions) e
 		return c.writeStat(ch, r)
 	}
 	for i := range r.Changes {
-		part, err := ch.FileDiff(&r.Changes[i])
-		if err != nil {
-			return fmt.Errorf("%s: %w", r.Changes[i].Path, err)
+		if c.voice.out.failed != nil { // the pager has been left
+			return nil
 		}
-		c.showDiff(part.Header)
-		for _, hunk := range part.Hunks {
-			c.showDiff(hunk)
+		if err := c.writeOne(ch, &r.Changes[i]); err != nil {
+			return err
 		}
+	}
+	return nil
+}
+
+// writeNames prints a name a line, or each as it is and a NUL, which no terminal gets.
+func (c *caller) writeNames(r *workspace.Review, nul bool) {
+	for i := range r.Changes {
+		name := r.Changes[i].Path
+		switch {
+		case nul:
+			c.voice.out.write(name + "\x00")
+		case c.reads():
+			c.voice.out.write(visible(name) + c.voice.out.marks(&r.Changes[i]) + "\n")
+		default:
+			c.voice.out.write(visible(name) + "\n")
+		}
+	}
+}
+
+// writeOne prints one change in git's words. Of a content that is not shown it gives size and hash, unless it is masked:
+// a short secret can be guessed from them.
+func (c *caller) writeOne(ch *changes, one *workspace.Change) error {
+	part, err := ch.FileDiff(one)
+	if err != nil {
+		return fmt.Errorf("%s: %w", one.Path, err)
+	}
+	c.showDiff(part.Header)
+	for _, hunk := range part.Hunks {
+		c.showDiff(hunk)
+	}
+	if !part.Stat.Binary || one.Masked != "" {
+		return nil
+	}
+	for _, side := range []struct {
+		name  string
+		state workspace.State
+	}{{"before", one.Before}, {"after", one.After}} {
+		if side.state.Type != workspace.File {
+			continue
+		}
+		line := fmt.Sprintf("# %-6s  %s", side.name, counted(int(side.state.Size), "byte", "bytes"))
+		if side.state.SHA256 != "" {
+			line += ", SHA-256 " + side.state.SHA256
+		}
+		c.voice.out.write(line + "\n")
 	}
 	return nil
 }
 
 // A class of changes has something that a person must know before they agree.
 type class struct {
+	mark  string // the class in a word or two, behind a name
 	title string
 	why   func(*workspace.Change) string
 }
 
 var classes = []class{
-	{"Hand-off files: programs outside the box run or obey them. Each is applied only when it is named.", func(ch *workspace.Change) string {
+	{"hand-off", "Hand-off files: programs outside the box run or obey them. Each is applied only when it is named.", func(ch *workspace.Change) string {
 		var list []string
 		for _, h := range ch.Handoffs {
 			list = append(list, h.When)
 		}
 		return strings.Join(list, ", ")
 	}},
-	{"Protected by the profile. Each is applied only when it is named.", func(ch *workspace.Change) string { return ch.Protected }},
-	{"Masked by the profile, and not shown. Each is applied only when it is named.", func(ch *workspace.Change) string { return ch.Masked }},
-	{"Changed on the host as well. Each needs --theirs, --ours or --merge.", func(ch *workspace.Change) string { return ch.Conflict }},
-	{"Never applied.", func(ch *workspace.Change) string { return ch.Refused }},
-	{"Deleted.", func(ch *workspace.Change) string {
+	{"protected", "Protected by the profile. Each is applied only when it is named.", func(ch *workspace.Change) string { return ch.Protected }},
+	{"masked", "Masked by the profile, and not shown. Each is applied only when it is named.", func(ch *workspace.Change) string { return ch.Masked }},
+	{"conflict", "Changed on the host as well. Each needs --theirs, --ours or --merge.", func(ch *workspace.Change) string { return ch.Conflict }},
+	{"never applied", "Never applied.", func(ch *workspace.Change) string { return ch.Refused }},
+	{"deleted", "Deleted.", func(ch *workspace.Change) string {
 		if ch.Kind == workspace.Deleted {
 			return string(ch.Before.Type)
 		}
 		return ""
 	}},
-	{"Worth a look.", func(ch *workspace.Change) string { return strings.Join(ch.Notes, ", ") }},
+	{"", "Worth a look.", func(ch *workspace.Change) string { return strings.Join(ch.Notes, ", ") }},
+}
+
+// marks are the classes of a change, to stand behind its name or its count.
+func (s *stream) marks(one *workspace.Change) string {
+	text := marksOf(one)
+	if text == "" {
+		return ""
+	}
+	return "  " + s.paint(text, color.FgYellow)
+}
+
+func marksOf(one *workspace.Change) string {
+	var list []string
+	for _, k := range classes {
+		if k.mark != "" && k.why(one) != "" {
+			list = append(list, k.mark)
+		}
+	}
+	if list == nil {
+		return ""
+	}
+	return "(" + strings.Join(list, ", ") + ")"
 }
 
 // preface says whose changes these are, and lists those of every class.
@@ -135,54 +197,3 @@ func (k class) list(r *workspace.Review) []string {
 
 // maxName is the width beyond which a name pushes what stands behind it away.
 const maxName = 60
-
-// writeStat counts the lines of each file, as git does.
-func (c *caller) writeStat(ch *changes, r *workspace.Review) error {
-	stats := make([]workspace.Stat, len(r.Changes))
-	names := make([]string, len(r.Changes))
-	wide, most, added, removed := 0, 0, 0, 0
-	for i := range r.Changes {
-		d, err := ch.FileDiff(&r.Changes[i])
-		if err != nil {
-			return fmt.Errorf("%s: %w", r.Changes[i].Path, err)
-		}
-		stats[i], names[i] = d.Stat, visible(changeName(&r.Changes[i]))
-		wide, most = max(wide, utf8.RuneCountInString(names[i])), max(most, d.Stat.Added+d.Stat.Removed)
-		added, removed = added+d.Stat.Added, removed+d.Stat.Removed
-	}
-	digits := max(len(fmt.Sprint(most)), len("Bin"))
-	room := max(10, screenOr(c.voice.out.width, 80)-wide-digits-6)
-	for i, s := range stats {
-		plus, minus := s.Added, s.Removed
-		if most > room {
-			plus, minus = scaled(plus, most, room), scaled(minus, most, room)
-		}
-		count, marks := fmt.Sprintf("%*d", digits, s.Added+s.Removed), ""
-		switch {
-		case s.Binary:
-			count, marks = fmt.Sprintf("%*s", digits, "Bin"), fmt.Sprintf("%d -> %d bytes", r.Changes[i].Before.Size, r.Changes[i].After.Size)
-		default:
-			marks = c.voice.out.paint(strings.Repeat("+", plus), color.FgGreen) + c.voice.out.paint(strings.Repeat("-", minus), color.FgRed)
-		}
-		pad := strings.Repeat(" ", wide-utf8.RuneCountInString(names[i]))
-		c.voice.out.write(strings.TrimRight(" "+names[i]+pad+" | "+count+" "+marks, " ") + "\n")
-	}
-	c.voice.out.write(fmt.Sprintf(" %s changed, %s(+), %s(-)\n", counted(len(stats), "file", "files"),
-		counted(added, "insertion", "insertions"), counted(removed, "deletion", "deletions")))
-	return nil
-}
-
-// scaled keeps at least one mark for what is not nothing.
-func scaled(n, most, room int) int {
-	if n == 0 {
-		return 0
-	}
-	return max(1, n*room/most)
-}
-
-func screenOr(width, otherwise int) int {
-	if width > 0 {
-		return width
-	}
-	return otherwise
-}

@@ -59,21 +59,18 @@ func (w *Workspace) FileDiff(c *Change) (*FileDiff, error) {
 	}
 	for _, half := range halves(c) {
 		header(&head, half, displayMode)
-		switch {
-		case c.Masked != "":
-			d.Why = "masked by " + c.Masked
-		case c.Refused != "":
-			d.Why = "refused: " + c.Refused
-		case half.Before.Size > maxText || half.After.Size > maxText:
-			d.Why = fmt.Sprintf("longer than %d MiB", maxText>>20)
+		why := unshown(half)
+		if why == "" {
+			err := w.hunks(d, &head, half)
+			if err != nil && !(w.live && passing(err)) {
+				return nil, err
+			} else if err != nil {
+				why = errChanged.Error()
+			}
 		}
-		if d.Why != "" {
-			d.Stat.Binary = true
-			fmt.Fprintf(&head, "Files %s and %s differ (not shown: %s)\n", oldName(half), newName(half), d.Why)
-			continue
-		}
-		if err := w.hunks(d, &head, half); err != nil {
-			return nil, err
+		if why != "" {
+			d.Stat.Binary, d.Why = true, why
+			fmt.Fprintf(&head, "Files %s and %s differ (not shown: %s)\n", oldName(half), newName(half), why)
 		}
 	}
 	d.flush(&head)
@@ -105,6 +102,19 @@ func directoryHeader(c *Change) []byte {
 		line("new mode %06o", 0o40000|c.After.Mode)
 	}
 	return b.Bytes()
+}
+
+// unshown says why nothing of a file's content is shown.
+func unshown(c *Change) string {
+	switch {
+	case c.Masked != "":
+		return "masked by " + c.Masked
+	case c.Refused != "":
+		return "refused: " + c.Refused
+	case c.Before.Size > maxText || c.After.Size > maxText:
+		return fmt.Sprintf("longer than %d MiB", maxText>>20)
+	}
+	return ""
 }
 
 // halves are what git can say in one piece: a file that became a link is a file

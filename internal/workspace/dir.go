@@ -83,7 +83,7 @@ func (d dir) file(name string) (*os.File, error) {
 	}
 	var st unix.Stat_t
 	if err = unix.Fstat(fd, &st); err == nil && st.Mode&unix.S_IFMT != unix.S_IFREG {
-		err = errors.New("is not a regular file")
+		err = errNoFile
 	}
 	if err != nil {
 		unix.Close(fd)

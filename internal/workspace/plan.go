@@ -85,6 +85,9 @@ type Plan struct {
 // Plan decides what of a review is applied. It never fails for what a person may
 // still decide: that is held, with the reason.
 func (w *Workspace) Plan(r *Review, s Selection) (*Plan, error) {
+	if w.live {
+		return nil, errLive
+	}
 	p := planner{w: w, selection: s, byPath: map[string]*Change{}, in: map[string]Item{}, held: map[string]Held{}}
 	for i := range r.Changes {
 		p.byPath[r.Changes[i].Path] = &r.Changes[i]

@@ -106,15 +106,14 @@ func (w *Workspace) readChange(ctx context.Context, c *Change, buf []byte) error
 		switch {
 		case errors.Is(err, unix.EACCES) || errors.Is(err, unix.EPERM):
 			c.Refused = fmt.Sprintf("its mode %04o %s keeps this user from reading it", side.state.Mode, side.whose)
+		case w.live && passing(err): // not hashed, so it is shown nowhere
+			c.Notes = append(c.Notes, errChanged.Error())
 		case err != nil:
 			return err
 		}
 	}
 	return nil
 }
-
-// errChanged is a file that somebody writes while it is read.
-var errChanged = errors.New("it changed while it was read")
 
 // hashFile reads a file that was looked at before.
 func hashFile(ctx context.Context, root dir, name string, s *State, buf []byte) error {

@@ -80,7 +80,7 @@ func byContent(gone, came []*Change) {
 		}
 	}
 	for _, c := range came {
-		if c.Kind != Added {
+		if c.Kind != Added || c.After.SHA256 == "" {
 			continue
 		}
 		key := string(c.After.Type) + c.After.SHA256

@@ -39,7 +39,7 @@ func (w *Workspace) Review(ctx context.Context) (*Review, error) {
 }
 
 func (w *Workspace) walk(ctx context.Context) ([]Change, []string, error) {
-	k := walker{ctx: ctx, flavour: w.config.Flavour, limit: maxChanges}
+	k := walker{ctx: ctx, flavour: w.config.Flavour, limit: maxChanges, live: w.live}
 	attrs, err := w.upper.xattrsOf(".")
 	if err != nil {
 		return nil, nil, err

@@ -16,6 +16,7 @@ type walker struct {
 	changes []Change
 	notes   []string
 	limit   int
+	live    bool // what vanishes meanwhile is left out
 }
 
 // place is a directory that the walk is in: the agent's, and the host's, which is
@@ -47,7 +48,7 @@ func (k *walker) enter(p place) error {
 		return fmt.Errorf("%s: %w", quote(cmpOr(p.name, "the upper directory")), err)
 	}
 	for _, base := range names {
-		if err := k.entry(p, base); err != nil {
+		if err := k.entry(p, base); err != nil && !(k.live && passing(err)) {
 			return err
 		}
 	}
@@ -60,7 +61,7 @@ func (k *walker) enter(p place) error {
 	}
 	for _, base := range below {
 		if _, shown := slices.BinarySearch(names, base); !shown {
-			if err := k.vanish(p.lower, base, p.path(base), p.depth+1); err != nil {
+			if err := k.vanish(p.lower, base, p.path(base), p.depth+1); err != nil && !(k.live && passing(err)) {
 				return err
 			}
 		}
@@ -73,7 +74,7 @@ func (k *walker) entry(p place, base string) error {
 	c := Change{Path: p.path(base)}
 	st, found, err := p.upper.stat(base)
 	if err == nil && !found {
-		err = errors.New("vanished while it was read")
+		err = errVanished
 	}
 	if err == nil {
 		c.Before, err = k.host(p.lower, base)

@@ -73,6 +73,7 @@ type Workspace struct {
 	left         map[string]State  // what earlier applies left, by path
 	indexes      map[string]string // what git had staged when the session began, by path
 	hand         hand
+	live         bool // the agent still writes
 }
 
 // Open opens a workspace for review and apply. Close it.
