@@ -9,7 +9,6 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"agentbox/internal/workspace"
 	"agentbox/limits"
 	"agentbox/profile"
 )
@@ -49,13 +48,18 @@ func (p Plan) chooseMedium() limits.Medium {
 	if !p.overlays() {
 		return ""
 	}
-	if _, err := os.Lstat(filepath.Join(p.writes, imageName)); err == nil {
+	if p.hasImage() {
 		return limits.OnImage
 	}
 	if p.Limits.Writes == nil {
 		return limits.OnDirectory
 	}
 	return p.Limits.Writes.Medium
+}
+
+func (p Plan) hasImage() bool {
+	_, err := os.Lstat(filepath.Join(p.writes, imageName))
+	return err == nil
 }
 
 // sharesWrites reports that PID 1 makes a tmpfs for the writes, and hands it to the supervisor: only in the box's user
@@ -100,7 +104,7 @@ func (b *Box) makeWrites() *making {
 	go func() {
 		defer close(m.done)
 		switch w := plan.Limits.Writes; {
-		case plan.medium == limits.OnImage && w != nil && w.Bytes > 0: // else it is there
+		case plan.medium == limits.OnImage && !plan.hasImage():
 			m.err = makeImage(plan.writes, *w)
 		case plan.medium == limits.OnTmpfs:
 			m.err = os.WriteFile(filepath.Join(plan.writes, memoryName), nil, 0o600)
@@ -125,27 +129,31 @@ func (b *Box) mountWrites() error {
 		err = b.coverWrites()
 	}
 	if err != nil {
-		return &MissingError{Layer: "overlay", Err: fmt.Errorf("a file system for what the agent writes: %w", err)}
+		return noWrites(err)
 	}
 	return nil
+}
+
+func noWrites(err error) error {
+	e := &MissingError{Layer: "overlay", Err: fmt.Errorf("a file system for what the agent writes: %w", err)}
+	if errors.Is(err, unix.ENOSPC) {
+		e.Remedy = "what the session holds already needs more room: raise limits.disk"
+	}
+	return e
 }
 
 func (b *Box) coverWrites() error {
 	var err error
 	const attrs = unix.MOUNT_ATTR_NOSUID | unix.MOUNT_ATTR_NODEV
-	switch b.plan.medium {
-	case limits.OnImage:
-		b.writes, err = mountImage(b.plan.writes, attrs)
-	case limits.OnTmpfs:
-		b.writes, err = mountFS("tmpfs", "tmpfs", nil, b.plan.tmpfsValues(), attrs)
+	if dir := b.plan.writes; b.plan.medium == limits.OnImage {
+		b.writes, err = openImage(dir, attrs, b.plan.keeper())
+	} else if b.writes, err = mountFS("tmpfs", "tmpfs", nil, b.plan.tmpfsValues(), attrs); err == nil {
+		err = fillWrites(b.writes, dir, b.plan.keeper())
 	}
-	if err == nil {
-		err = fillWrites(b.writes, b.plan.writes, b.plan.keeper())
+	if err != nil {
+		return err
 	}
-	if err == nil {
-		err = unix.MoveMount(int(b.writes.Fd()), "", unix.AT_FDCWD, b.plan.writes, unix.MOVE_MOUNT_F_EMPTY_PATH)
-	}
-	return err
+	return unix.MoveMount(int(b.writes.Fd()), "", unix.AT_FDCWD, b.plan.writes, unix.MOVE_MOUNT_F_EMPTY_PATH)
 }
 
 // takeWrites receives the tmpfs that PID 1 made, and fills it before the overlay is mounted.
@@ -155,71 +163,16 @@ func (b *Box) takeWrites() error {
 	}
 	m, root, err := b.control.ReceiveShared()
 	if err != nil {
-		return &MissingError{Layer: "overlay", Err: fmt.Errorf("the tmpfs for what the agent writes: %w", err)}
+		return noWrites(err)
 	}
 	if root == nil {
 		return b.stepError(m)
 	}
 	b.writes = root
 	if err := fillWrites(root, b.plan.writes, nil); err != nil {
-		return &MissingError{Layer: "overlay", Err: fmt.Errorf("the tmpfs for what the agent writes: %w", err)}
+		return noWrites(err)
 	}
 	return b.control.Release()
-}
-
-// fillWrites makes the directories of the overlays on a file system of their own: the project's, and where there is one
-// the git directory's.
-func fillWrites(root *os.File, dir string, own *account) error {
-	if err := fillLayers(root, dir, own); err != nil {
-		return err
-	}
-	return inGitState(root, dir, func(git *os.File, dir string) error { return fillLayers(git, dir, own) })
-}
-
-// inGitState goes, in a file system of writes and in the session's directory, to the git directory's part of it.
-func inGitState(root *os.File, dir string, do func(git *os.File, dir string) error) error {
-	dir = workspace.GitState(dir)
-	if _, err := os.Lstat(dir); errors.Is(err, os.ErrNotExist) {
-		return nil
-	}
-	name := workspace.GitState("")
-	if err := unix.Mkdirat(int(root.Fd()), name, 0o711); err != nil && !errors.Is(err, unix.EEXIST) {
-		return &os.PathError{Op: "mkdir", Path: name, Err: err}
-	}
-	fd, err := openBelow(int(root.Fd()), name, unix.O_RDONLY|unix.O_DIRECTORY)
-	if err != nil {
-		return &os.PathError{Op: "open", Path: name, Err: err}
-	}
-	git := os.NewFile(uintptr(fd), name)
-	defer git.Close()
-	return do(git, dir)
-}
-
-// fillLayers makes one overlay's directories. They begin as they are in the session's directory: empty, or with what an
-// earlier box has left.
-func fillLayers(root *os.File, dir string, own *account) error {
-	from, err := os.Open(dir)
-	if err != nil {
-		return err
-	}
-	defer from.Close()
-	at, layers := int(root.Fd()), workspace.LayersOf("")
-	var st unix.Stat_t
-	if unix.Fstatat(at, layers.Work, &st, unix.AT_SYMLINK_NOFOLLOW) == nil {
-		return nil // the image of an earlier box
-	}
-	if err := copyTree(from, layers.Upper, root, layers.Upper, own); err != nil {
-		return err
-	}
-	// PID 1 of a box of root passes through as a user whom the mount does not know.
-	if err := unix.Fchmodat(at, ".", 0o711, 0); err != nil {
-		return err
-	}
-	err = unix.Mkdirat(at, layers.Work, 0o700)
-	if err == nil && own != nil {
-		err = unix.Fchownat(at, layers.Work, own.uid, own.gid, 0)
-	}
-	return err
 }
 
 // closeWrites lets go of the file system of the writes, once nothing of the box is left. What is in memory is copied to
@@ -267,33 +220,4 @@ func (p Plan) keeper() *account {
 		return nil
 	}
 	return &account{int(p.host.CallerUID), int(p.host.CallerGID)}
-}
-
-func keepTmpfs(root *os.File, dir string, own *account) error {
-	err := inGitState(root, dir, func(git *os.File, dir string) error { return keepUpper(git, dir, own) })
-	if err != nil {
-		return err
-	}
-	return keepUpper(root, dir, own)
-}
-
-func keepUpper(root *os.File, dir string, own *account) error {
-	const part = "upper.part"
-	upper := workspace.LayersOf("").Upper
-	to, err := os.Open(dir)
-	if err != nil {
-		return err
-	}
-	defer to.Close()
-	at := int(to.Fd())
-	if err := workspace.Remove(filepath.Join(dir, part)); err != nil {
-		return err
-	}
-	if err := copyTree(root, upper, to, part, own); err != nil {
-		return errors.Join(err, workspace.Remove(filepath.Join(dir, part)))
-	}
-	if err := unix.Renameat2(at, part, at, upper, unix.RENAME_EXCHANGE); err != nil {
-		return err
-	}
-	return workspace.Remove(filepath.Join(dir, part))
 }

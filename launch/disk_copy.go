@@ -21,8 +21,8 @@ const below = unix.RESOLVE_BENEATH | unix.RESOLVE_NO_SYMLINKS | unix.RESOLVE_NO_
 
 // copyTree copies a directory of an overlay's writes with all that makes it a layer: contents with their holes, modes,
 // times, attributes of users, links of both kinds, and whiteouts. Everything is reached from the two directories and
-// through no link. own is who gets the copies; nil is whoever copies. In the source it changes permissions where its
-// owner is denied to read, so no box may use that any more. Attributes outside "user." are not copied.
+// through no link. own is who gets the copies; nil is whoever copies. What its owner is denied to read is opened to them
+// for a moment, so no box may use the source any more. Attributes outside "user." are not copied.
 func copyTree(from *os.File, name string, to *os.File, as string, own *account) error {
 	c := &treeCopy{own: own, links: map[inode]string{}, buf: make([]byte, 256<<10)}
 	var st unix.Stat_t
@@ -51,6 +51,12 @@ type treeCopy struct {
 	buf   []byte
 }
 
+// What the owner needs to copy a file or a directory.
+const (
+	mayRead  = 0o400
+	mayEnter = 0o500
+)
+
 func openBelow(dir int, name string, flags uint64) (int, error) {
 	for {
 		fd, err := unix.Openat2(dir, name, &unix.OpenHow{Flags: flags | unix.O_CLOEXEC | unix.O_NOFOLLOW, Resolve: below})
@@ -60,32 +66,46 @@ func openBelow(dir int, name string, flags uint64) (int, error) {
 	}
 }
 
-// openOwn opens what its owner may have closed.
+// openOwn opens what its owner may have closed. Whoever closes it again calls closeOwn.
 func openOwn(dir int, name string, st unix.Stat_t, flags uint64, need uint32) (int, error) {
-	if os.Geteuid() != 0 && st.Mode&need != need {
-		fd, err := openBelow(dir, name, unix.O_PATH)
-		if err != nil {
-			return -1, err
-		}
-		err = unix.Chmod(procPath(fd), st.Mode&0o777|need)
-		unix.Close(fd)
-		if err != nil {
-			return -1, err
-		}
+	if !closed(st, need) {
+		return openBelow(dir, name, flags)
 	}
-	return openBelow(dir, name, flags)
+	at, err := openBelow(dir, name, unix.O_PATH)
+	if err != nil {
+		return -1, err
+	}
+	defer unix.Close(at)
+	if err := unix.Chmod(procPath(at), st.Mode&0o7777|need); err != nil {
+		return -1, err
+	}
+	fd, err := openBelow(dir, name, flags)
+	if err != nil {
+		return -1, errors.Join(err, unix.Chmod(procPath(at), st.Mode&0o7777))
+	}
+	return fd, nil
+}
+
+func closed(st unix.Stat_t, need uint32) bool { return os.Geteuid() != 0 && st.Mode&need != need }
+
+// closeOwn gives back the mode as well. No copy depends on that.
+func closeOwn(fd int, st unix.Stat_t, need uint32) {
+	if closed(st, need) {
+		_ = unix.Fchmod(fd, st.Mode&0o7777)
+	}
 }
 
 func procPath(fd int) string { return fmt.Sprintf("/proc/self/fd/%d", fd) }
 
 // dir copies what a directory holds, and then what is known of itself, since the one changes the other.
 func (c *treeCopy) dir(from int, name string, st unix.Stat_t, to int, rel string, depth int) error {
-	src, err := openOwn(from, name, st, unix.O_RDONLY|unix.O_DIRECTORY, 0o500)
+	src, err := openOwn(from, name, st, unix.O_RDONLY|unix.O_DIRECTORY, mayEnter)
 	if err != nil {
 		return &os.PathError{Op: "open", Path: rel, Err: err}
 	}
 	f := os.NewFile(uintptr(src), rel)
 	defer f.Close()
+	defer closeOwn(src, st, mayEnter)
 	if depth < copyDepth {
 		names, err := f.Readdirnames(-1)
 		if err != nil {
@@ -171,11 +191,12 @@ func (c *treeCopy) link(first string, to int, name string) bool {
 }
 
 func (c *treeCopy) file(from int, name string, st unix.Stat_t, to int, rel string) error {
-	src, err := openOwn(from, name, st, unix.O_RDONLY|unix.O_NONBLOCK, 0o400)
+	src, err := openOwn(from, name, st, unix.O_RDONLY|unix.O_NONBLOCK, mayRead)
 	if err != nil {
 		return err
 	}
 	defer unix.Close(src)
+	defer closeOwn(src, st, mayRead)
 	dst, err := unix.Openat(to, name, unix.O_WRONLY|unix.O_CREAT|unix.O_EXCL|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0o600)
 	if err != nil {
 		return err

@@ -14,7 +14,8 @@ import (
 
 // A meter knows how much a directory of writes holds. Scanning it takes time in proportion, so most looks ask the file
 // system alone: as long as that has lost, since the latest scan, less than half of what is left to the limit, whoever
-// wrote it, the limit is not reached. A scan is made now and then all the same: what one writes, another may delete.
+// wrote it, the limit is not reached. A scan is made now and then all the same, and seldom where the file system has
+// lost nothing: what one writes, another may delete.
 type meter struct {
 	limit   tally
 	clock   func() time.Time
@@ -22,7 +23,8 @@ type meter struct {
 	free    func() (tally, error) // what its file system has
 	used    tally                 // at the latest scan; an upper bound where some of it was hidden
 	left    tally                 // what the file system had then
-	due     time.Time             // when the next scan is due
+	due     time.Time             // when the next scan is due if anything was lost
+	latest  time.Time             // and when if not
 	soonest time.Time             // when it may be made if it is urgent
 }
 
@@ -38,7 +40,7 @@ const (
 	fastInodes = 200_000
 )
 
-// Scans take a tenth of the time at most, and half of it while the rest may be used up.
+// Scans take a tenth of the time at most, a hundredth where nothing is written, and half while the rest may be used up.
 const (
 	restAfterScan   = 10
 	restAfterUrgent = 1
@@ -51,7 +53,8 @@ func (m *meter) look() (passed bool, again time.Duration) {
 	free, ferr := m.free()
 	taken := tally{bytes: minus(m.left.bytes, free.bytes), inodes: minus(m.left.inodes, free.inodes)}
 	urgent := ferr != nil || taken.bytes >= m.step(m.limit.bytes, m.used.bytes) || taken.inodes >= m.step(m.limit.inodes, m.used.inodes)
-	if !now.Before(m.due) || urgent && !now.Before(m.soonest) {
+	lost := ferr != nil || taken != tally{}
+	if lost && !now.Before(m.due) || !now.Before(m.latest) || urgent && !now.Before(m.soonest) {
 		sum, err := m.count()
 		took := m.clock().Sub(now)
 		if err != nil || sum.hidden { // what nobody sees is at most what is missing
@@ -59,6 +62,7 @@ func (m *meter) look() (passed bool, again time.Duration) {
 		}
 		m.used, m.left = sum, free
 		m.due = now.Add(took + max(diskPeriod, restAfterScan*took))
+		m.latest = now.Add(took + max(10*diskPeriod, 10*restAfterScan*took))
 		m.soonest = now.Add(took + restAfterUrgent*took)
 	}
 	return m.used.bytes > m.limit.bytes || m.used.inodes > m.limit.inodes, m.wait()

@@ -26,7 +26,8 @@ type Kept struct {
 // OpenKept opens what lies in a session's workspace directory, be it a directory or a file system in a file, which is
 // mounted read-only and shown to nobody else.
 func OpenKept(dir string) (*Kept, error) {
-	_, err := os.Lstat(filepath.Join(dir, imageName))
+	image := filepath.Join(dir, imageName)
+	_, err := os.Lstat(image)
 	if errors.Is(err, fs.ErrNotExist) {
 		k := keptBelow(dir, nil)
 		_, err := os.Lstat(filepath.Join(dir, memoryName))
@@ -36,7 +37,7 @@ func OpenKept(dir string) (*Kept, error) {
 	if err != nil {
 		return nil, err
 	}
-	m, err := mountImage(dir, unix.MOUNT_ATTR_RDONLY|unix.MOUNT_ATTR_NOSUID|unix.MOUNT_ATTR_NODEV)
+	m, err := mountImage(image, unix.MOUNT_ATTR_RDONLY|unix.MOUNT_ATTR_NOSUID|unix.MOUNT_ATTR_NODEV)
 	if err != nil {
 		return nil, fmt.Errorf("the file system of what the agent wrote: %w", err)
 	}

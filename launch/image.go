@@ -18,6 +18,9 @@ import (
 // sparse: it takes what was written, and never more than the limit and what ext4 itself needs.
 const imageName = "writes.img"
 
+// imagePart is its name until there is in it what the directory held before: nobody takes it for what an agent wrote.
+const imagePart = imageName + ".part"
+
 // noImage says why this caller can have no file system in a file, or "". The answers come from the kernel's devices:
 // a container may have the privileges and lack those.
 func noImage(ids IDMode) string {
@@ -61,14 +64,10 @@ func imageSize(w limits.Writes) (size int64, journal int) {
 	return int64((w.Bytes + own + 4095) &^ 4095), journal
 }
 
-// makeImage makes the file system that is to hold an overlay's writes, unless an earlier run made it. Nothing of it is
-// written before it is needed: neither the tables of inodes nor the journal.
+// makeImage makes the file system that is to hold an overlay's writes, under its first name. Nothing of it is written
+// before it is needed: neither the tables of inodes nor the journal.
 func makeImage(dir string, w limits.Writes) error {
-	name := filepath.Join(dir, imageName)
-	part := name + ".part" // whatever ends this process, a file by that name is complete
-	if _, err := os.Lstat(name); err == nil {
-		return nil
-	}
+	part := filepath.Join(dir, imagePart)
 	program, err := SystemProgram(makeExt4)
 	if err != nil {
 		return err
@@ -88,21 +87,20 @@ func makeImage(dir string, w limits.Writes) error {
 	if out, err := cmd.CombinedOutput(); err != nil {
 		return fmt.Errorf("%s: %w: %s", makeExt4, err, strings.TrimSpace(string(out)))
 	}
-	return os.Rename(part, name)
+	return nil
 }
 
-// mountImage mounts the file system of a session's workspace directory nowhere: the descriptor is the mount, and no
+// mountImage mounts the file system in a file nowhere: the descriptor is the mount, and no
 // table of mounts of the host shows it. It goes when the last descriptor and the last box that use it have gone. Of
 // the same file there is never a second loop device, whoever asks: two would not know of each other's writes.
-func mountImage(dir string, attrs int) (*os.File, error) {
-	name := filepath.Join(dir, imageName)
+func mountImage(name string, attrs int) (*os.File, error) {
 	lock, err := os.OpenFile(name, os.O_RDONLY|unix.O_NOFOLLOW, 0) // the loop device would keep a lock on its own
 	if err != nil {
 		return nil, err
 	}
 	defer lock.Close()
 	if err := unix.Flock(int(lock.Fd()), unix.LOCK_EX); err != nil {
-		return nil, fmt.Errorf("lock %s: %w", imageName, err)
+		return nil, &os.PathError{Op: "lock", Path: name, Err: err}
 	}
 	image, err := os.OpenFile(name, os.O_RDWR|unix.O_NOFOLLOW, 0)
 	if err != nil {

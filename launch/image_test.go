@@ -3,7 +3,6 @@ package launch
 import (
 	"errors"
 	"fmt"
-	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -28,9 +27,17 @@ func needImage(t *testing.T) {
 
 func mounted(t *testing.T, dir string, attrs int) *os.File {
 	t.Helper()
-	m, err := mountImage(dir, attrs)
+	m, err := mountImage(filepath.Join(dir, imageName), attrs)
 	must(t, err)
 	return m
+}
+
+// madeImage is an image that is whole.
+func madeImage(dir string, w limits.Writes) error {
+	if _, err := os.Lstat(filepath.Join(dir, imageName)); err == nil {
+		return nil
+	}
+	return errors.Join(makeImage(dir, w), os.Rename(filepath.Join(dir, imagePart), filepath.Join(dir, imageName)))
 }
 
 func inMount(m *os.File, name string) string { return fmt.Sprintf("/proc/self/fd/%d/%s", m.Fd(), name) }
@@ -59,7 +66,7 @@ func TestImageHoldsItsLimit(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			dir := t.TempDir()
-			must(t, makeImage(dir, w))
+			must(t, madeImage(dir, w))
 			m := mounted(t, dir, 0)
 			defer m.Close()
 			n := fill(t, inMount(m, "big"))
@@ -82,7 +89,7 @@ func TestImageIsReadAgain(t *testing.T) {
 	needImage(t)
 	dir := t.TempDir()
 	w := limits.Writes{Bytes: 8 << 20, Inodes: 10_000}
-	must(t, makeImage(dir, w))
+	must(t, madeImage(dir, w))
 	m := mounted(t, dir, 0)
 	must(t, os.WriteFile(inMount(m, "new"), []byte("kept"), 0o600))
 	must(t, unix.Setxattr(inMount(m, "new"), "user.overlay.opaque", []byte("y"), 0))
@@ -92,7 +99,7 @@ func TestImageIsReadAgain(t *testing.T) {
 		t.Errorf("it is mounted for everybody:\n%s", table)
 	}
 	m.Close()
-	must(t, makeImage(dir, w)) // a session that starts again finds what it left
+	must(t, madeImage(dir, w)) // a session that starts again finds what it left
 	m = mounted(t, dir, reviewed)
 	defer m.Close()
 	if data, err := os.ReadFile(inMount(m, "new")); err != nil || string(data) != "kept" {
@@ -107,7 +114,7 @@ func TestImageIsReadAgain(t *testing.T) {
 func TestImageHasOneLoopDevice(t *testing.T) {
 	needImage(t)
 	dir := t.TempDir()
-	must(t, makeImage(dir, limits.Writes{Bytes: 8 << 20, Inodes: 10_000}))
+	must(t, madeImage(dir, limits.Writes{Bytes: 8 << 20, Inodes: 10_000}))
 	box := mounted(t, dir, 0)
 	review := mounted(t, dir, reviewed)
 	must(t, os.WriteFile(inMount(box, "new"), []byte("now"), 0o600))
@@ -135,16 +142,51 @@ func loops(t *testing.T, dir string) (n int) {
 	return strings.Count(string(out), "\n")
 }
 
-// An image that was cut off while it was made is made again; a file by its name is always whole.
+// An image that was cut off while it was made, or filled, is not taken for what an agent wrote, and is made again.
 func TestImageThatWasNotFinished(t *testing.T) {
 	needImage(t)
 	dir := t.TempDir()
-	must(t, os.WriteFile(filepath.Join(dir, imageName+".part"), []byte("half"), 0o600))
-	must(t, makeImage(dir, limits.Writes{Bytes: 1 << 20, Inodes: 10_000}))
-	mounted(t, dir, 0).Close()
-	if _, err := os.Lstat(filepath.Join(dir, imageName+".part")); !errors.Is(err, fs.ErrNotExist) {
-		t.Errorf("the half one is there: %v", err)
+	must(t, errors.Join(os.Mkdir(filepath.Join(dir, "upper"), 0o755), os.WriteFile(filepath.Join(dir, "upper/before"), nil, 0o600)))
+	must(t, os.WriteFile(filepath.Join(dir, imagePart), []byte("half"), 0o600))
+	for range 2 {
+		kept, err := OpenKept(dir)
+		must(t, err)
+		if _, err := os.Lstat(filepath.Join(kept.Upper, "before")); err != nil {
+			t.Error(err)
+		}
+		kept.Close()
+		must(t, makeImage(dir, limits.Writes{Bytes: 1 << 20, Inodes: 10_000}))
 	}
+	m, err := openImage(dir, 0, nil)
+	must(t, err)
+	m.Close()
+	kept, err := OpenKept(dir)
+	must(t, err)
+	defer kept.Close()
+	if _, err := os.Lstat(filepath.Join(kept.Upper, "before")); err != nil || !strings.HasPrefix(kept.Upper, "/proc/self/fd/") {
+		t.Errorf("%s: %v", kept.Upper, err)
+	}
+}
+
+// What an earlier box wrote needs its room; where it has none, it stays where it is.
+func TestImageThatIsTooSmall(t *testing.T) {
+	needImage(t)
+	dir := t.TempDir()
+	must(t, errors.Join(os.Mkdir(filepath.Join(dir, "upper"), 0o755), os.WriteFile(filepath.Join(dir, "upper/big"), make([]byte, 8<<20), 0o600)))
+	must(t, makeImage(dir, limits.Writes{Bytes: 1 << 20, Inodes: 10_000}))
+	if _, err := openImage(dir, 0, nil); !errors.Is(err, unix.ENOSPC) {
+		t.Errorf("%v", err)
+	}
+	kept, err := OpenKept(dir)
+	must(t, err)
+	defer kept.Close()
+	if info, err := os.Lstat(filepath.Join(kept.Upper, "big")); err != nil || info.Size() != 8<<20 {
+		t.Errorf("%v", err)
+	}
+	must(t, makeImage(dir, limits.Writes{Bytes: 16 << 20, Inodes: 10_000}))
+	m, err := openImage(dir, 0, nil)
+	must(t, err)
+	m.Close()
 }
 
 func TestImageIsForRoot(t *testing.T) {

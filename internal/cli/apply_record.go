@@ -9,6 +9,8 @@ import (
 	"path/filepath"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"agentbox/internal/audit"
 	"agentbox/internal/workspace"
 )
@@ -32,8 +34,9 @@ func keepLog(p policy) *keptLog {
 
 // A ledger is the further part of a session's log into which a decision goes.
 type ledger struct {
-	log    *audit.Log // nil: there is none, and the profile lets it go
-	goesOn bool       // when it cannot be written
+	log    *audit.Log  // nil: there is none, and the profile or a full disk lets it go
+	goesOn bool        // when it cannot be written
+	full   func(error) // is told that the disk is full, where that stops nothing; nil: it does
 }
 
 // openLedger opens the part. Nothing may be decided when that fails.
@@ -76,15 +79,41 @@ func unrecordedHint(err error, path string) string {
 	return `make room; under audit.on_failure = "continue" it would go on without a record`
 }
 
+// openLedgerToFree opens the part for a decision that makes room, so that a full disk does not stop it.
+func (c *caller) openLedgerToFree(ch *changes) (*ledger, error) {
+	full := func(err error) { c.voice.warnf("this makes room, so it goes on without a record: %s", err) }
+	l, err := c.openLedger(ch)
+	if isFull(err) {
+		full(err)
+		return &ledger{}, nil
+	}
+	if err == nil {
+		l.full = full
+	}
+	return l, err
+}
+
+func isFull(err error) bool { return errors.Is(err, unix.ENOSPC) || errors.Is(err, unix.EDQUOT) }
+
 // commit returns when a record is on disk.
 func (l *ledger) commit(e audit.Event) error {
 	if l.log == nil {
 		return nil
 	}
-	if err := l.log.Commit(e); err != nil && !l.goesOn {
-		return err
+	return l.excuse(l.log.Commit(e))
+}
+
+// excuse lets an error go where the log may be without the record. A full disk is told once.
+func (l *ledger) excuse(err error) error {
+	switch {
+	case err == nil || l.goesOn:
+		return nil
+	case l.full != nil && isFull(err):
+		l.full(err)
+		l.goesOn = true
+		return nil
 	}
-	return nil
+	return err
 }
 
 // note adds a record that nothing waits for.
@@ -99,7 +128,7 @@ func (l *ledger) close() error {
 	if l.log == nil {
 		return nil
 	}
-	if err := l.log.Close(); err != nil && !l.goesOn {
+	if err := l.excuse(l.log.Close()); err != nil {
 		return fmt.Errorf("the record of the decision: %w", err)
 	}
 	return nil

@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"golang.org/x/sys/unix"
 
 	"agentbox/internal/audit"
 	"agentbox/internal/session"
@@ -167,6 +168,40 @@ func TestAnswers(t *testing.T) {
 			key, err := p.ask("?", "ynq", wholeHelp)
 			if key != tc.key || !errors.Is(err, tc.err) {
 				t.Errorf("%c, %v", key, err)
+			}
+		})
+	}
+}
+
+// A full disk stops no decision that makes room, and every other one.
+func TestUnrecordedDecisions(t *testing.T) {
+	full := &os.PathError{Op: "write", Path: "/log", Err: unix.ENOSPC}
+	for name, tc := range map[string]struct {
+		goesOn, frees bool
+		err           error
+		stops         bool
+		told          int
+	}{
+		"nothing went wrong":                            {frees: true},
+		"a full disk":                                   {err: full, stops: true},
+		"a full disk, and it makes room":                {frees: true, err: full, told: 1},
+		"a quota, and it makes room":                    {frees: true, err: fmt.Errorf("the log: %w", unix.EDQUOT), told: 1},
+		"a disk that cannot be read, and it makes room": {frees: true, err: unix.EIO, stops: true},
+		"the profile lets it go":                        {goesOn: true, err: unix.EIO},
+	} {
+		t.Run(name, func(t *testing.T) {
+			told := 0
+			l := &ledger{goesOn: tc.goesOn}
+			if tc.frees {
+				l.full = func(error) { told++ }
+			}
+			for range 2 { // the record, and the end of the log
+				if err := l.excuse(tc.err); (err != nil) != tc.stops {
+					t.Errorf("it ended with %v", err)
+				}
+			}
+			if told != tc.told {
+				t.Errorf("it was told %d times", told)
 			}
 		})
 	}

@@ -245,7 +245,7 @@ func (ch *changes) grave() string {
 
 // remove takes away what the agent wrote. Once it has begun there are no changes any more, whatever stops it.
 func (ch *changes) remove() error {
-	if err := mark(ch.grave()); err != nil {
+	if err := ch.beginRemoval(); err != nil {
 		return err
 	}
 	dir := ch.kept.Workspace
@@ -258,6 +258,16 @@ func (ch *changes) remove() error {
 		return err
 	}
 	return os.Remove(ch.grave())
+}
+
+// beginRemoval marks that there are no changes any more. Where the disk has no room for the mark, a file that nobody
+// needs from now on takes its name.
+func (ch *changes) beginRemoval() error {
+	err := mark(ch.grave())
+	if isFull(err) && os.Rename(filepath.Join(ch.kept.Workspace, rulesFile), ch.grave()) == nil {
+		return toDisk(filepath.Dir(ch.grave()), ch.kept.Workspace)
+	}
+	return err
 }
 
 // mark makes an empty file that is there after a power cut, too.

@@ -49,7 +49,7 @@ func newApp(c *caller) *cli.App {
 		Commands: []*cli.Command{
 			newRun(c), newExplain(c), newCheck(c), newTrust(c), newPs(c), newExec(c), newKill(c),
 			newLog(c), newAttach(c), newLogs(c), newFreeze(c), newResume(c), newSupervise(c),
-			newDiff(c), newApply(c), newDiscard(c),
+			newDiff(c), newApply(c), newDiscard(c), newPrune(c),
 			newDoctor(c), newVersion(c),
 		},
 	}

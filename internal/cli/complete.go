@@ -29,11 +29,12 @@ type reply struct {
 // offers are the candidates that are not in the program.
 type offers struct {
 	profiles func() []candidate
-	sessions func() []candidate
+	sessions func() []candidate    // that live
+	kept     func() []session.Kept // live or not
 }
 
 // liveOffers look at this machine. What cannot be read offers nothing: a shell has no place for an error.
-var liveOffers = offers{profiles: profileNames, sessions: sessionIDs}
+var liveOffers = offers{profiles: profileNames, sessions: sessionIDs, kept: keptSessions}
 
 // completer knows the command line.
 type completer struct {
@@ -71,6 +72,9 @@ func (k completer) complete(words []string) reply {
 			if cmd = k.app.Command(word); cmd == nil {
 				return reply{}
 			}
+			flags = cmd.Flags
+		case subcommand(cmd, word) != nil && len(args) == 0:
+			cmd = subcommand(cmd, word)
 			flags = cmd.Flags
 		default:
 			args = append(args, word)
@@ -134,19 +138,37 @@ func takes(cmd *cli.Command, argument string) bool {
 	return cmd != nil && slices.Contains(strings.FieldsFunc(cmd.UsageText, func(r rune) bool { return strings.ContainsRune(" []", r) }), argument)
 }
 
+// subcommand is a command of a command, as verify is of log.
+func subcommand(cmd *cli.Command, name string) *cli.Command {
+	for _, sub := range cmd.Subcommands {
+		if sub.Name == name {
+			return sub
+		}
+	}
+	return nil
+}
+
 // arguments answers for the argument at word at.
 func (k completer) arguments(cmd *cli.Command, args []string, at int) reply {
+	r := reply{}
+	if takes(cmd, "PATH...") || takes(cmd, "FILE") && len(args) == 0 {
+		r.shell = "files"
+	}
 	switch {
-	case takes(cmd, "ID") && len(args) == 0:
-		return reply{candidates: k.sessions()}
+	case takes(cmd, "ID") && (len(args) == 0 || takes(cmd, "...")):
+		r.candidates = slices.DeleteFunc(k.ids(cmd.Name), func(c candidate) bool { return slices.Contains(args, c.text) })
+		for _, sub := range cmd.Subcommands {
+			r.candidates = append(r.candidates, candidate{sub.Name, sub.Usage})
+		}
+		return r
+	case r.shell != "":
+		return r
 	case takes(cmd, "COMMAND"):
 		return reply{shell: "command " + strconv.Itoa(at)}
 	case len(args) > 0:
 		return reply{}
 	case takes(cmd, "SHELL"):
 		return reply{candidates: plainWords(shells)}
-	case takes(cmd, "FILE"):
-		return reply{shell: "files"}
 	}
 	return reply{}
 }
@@ -160,6 +182,8 @@ func (k completer) values(option cli.DocGenerationFlag) reply {
 		return reply{candidates: plainWords([]string{"auto", "always", "never"})}
 	case "profile":
 		return reply{shell: "files", candidates: k.profiles()}
+	case "resume":
+		return reply{candidates: k.ids(dashes(name))}
 	case "signal":
 		return reply{candidates: plainWords([]string{"TERM", "INT", "HUP", "QUIT", "USR1", "USR2", "KILL"})}
 	case "env-pass":
@@ -255,6 +279,46 @@ func profileNames() []candidate {
 	return out
 }
 
+// ofKept says which kept sessions a command, or run --resume, takes the ID of. The others take that of a live one.
+var ofKept = map[string]func(session.Kept) bool{
+	"log":      isKept,
+	"verify":   isKept,
+	"logs":     func(k session.Kept) bool { return k.Info.Detached },
+	"diff":     hasChanges,
+	"apply":    canDecide,
+	"discard":  canDecide,
+	"--resume": canDecide,
+	"prune":    hasEnded,
+}
+
+func isKept(session.Kept) bool       { return true }
+func hasEnded(k session.Kept) bool   { return k.Info.State != session.Running }
+func hasChanges(k session.Kept) bool { return k.Workspace != "" }
+func canDecide(k session.Kept) bool  { return hasChanges(k) && hasEnded(k) }
+
+// ids are the sessions that a command may be about. A live one without a record has a log all the same.
+func (k completer) ids(command string) []candidate {
+	fits, kept := ofKept[command]
+	if !kept {
+		return k.sessions()
+	}
+	var out []candidate
+	for _, s := range k.kept() {
+		if fits(s) {
+			out = append(out, sessionCandidate(s.Info))
+		}
+	}
+	if command != "log" && command != "verify" {
+		return out
+	}
+	for _, s := range k.sessions() {
+		if !slices.ContainsFunc(out, func(c candidate) bool { return c.text == s.text }) {
+			out = append(out, s)
+		}
+	}
+	return out
+}
+
 func sessionIDs() []candidate {
 	root, err := session.Root()
 	if err != nil {
@@ -263,7 +327,20 @@ func sessionIDs() []candidate {
 	list, _ := session.List(root)
 	var out []candidate
 	for _, s := range list {
-		out = append(out, candidate{s.ID, s.Workspace + ": " + shorten(commandLine(s.Command), maxCommand)})
+		out = append(out, sessionCandidate(s))
 	}
 	return out
+}
+
+func keptSessions() []session.Kept {
+	root, err := recordsDir()
+	if err != nil {
+		return nil
+	}
+	list, _ := session.Records(root)
+	return list
+}
+
+func sessionCandidate(s session.Info) candidate {
+	return candidate{s.ID, s.Workspace + ": " + shorten(commandLine(s.Command), maxCommand)}
 }

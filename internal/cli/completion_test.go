@@ -11,6 +11,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"agentbox/internal/boxtest"
+	"agentbox/internal/session"
 )
 
 func testApp(t *testing.T) *caller {
@@ -28,6 +29,14 @@ func TestComplete(t *testing.T) {
 	k := completer{app: newApp(testApp(t)), offers: offers{
 		profiles: func() []candidate { return plainWords([]string{"default", "mine", "m$(touch x)", "m x", "-"}) },
 		sessions: func() []candidate { return []candidate{{id, "/p: sh"}} },
+		kept: func() []session.Kept {
+			return []session.Kept{
+				{Info: session.Info{ID: "detached", Detached: true, State: session.Ended}},
+				{Info: session.Info{ID: "changed", State: session.Ended}, Workspace: "/w"},
+				{Info: session.Info{ID: "writing", State: session.Running}, Workspace: "/w"},
+				{Info: session.Info{ID: id, State: session.Running}},
+			}
+		},
 	}}
 	t.Setenv("COMPLETION_VARIABLE", "x")
 	for line, want := range map[string]string{ // the cursor is at the end
@@ -69,7 +78,20 @@ func TestComplete(t *testing.T) {
 		"agentbox completion ":                 ": bash zsh fish",
 		"agentbox trust ":                      ":files",
 		"agentbox ps ":                         ":",
-		"agentbox logs -f ":                    ": " + id,
+		"agentbox attach ":                     ": " + id,
+		"agentbox freeze ":                     ": " + id,
+		"agentbox logs -f ":                    ": detached",
+		"agentbox log ":                        ": detached changed writing " + id + " verify",
+		"agentbox log verify ":                 ":files detached changed writing " + id,
+		"agentbox log verify --la":             ": --last-hash",
+		"agentbox log changed ":                ":",
+		"agentbox diff ":                       ":files changed writing",
+		"agentbox diff changed ":               ":files",
+		"agentbox apply ":                      ":files changed",
+		"agentbox discard --yes ":              ": changed",
+		"agentbox run --resume ":               ": changed",
+		"agentbox prune ":                      ": detached changed",
+		"agentbox prune detached ":             ": changed",
 		"agentbox":                             ":",
 	} {
 		r := k.complete(strings.Split(line, " "))
@@ -87,10 +109,12 @@ func TestComplete(t *testing.T) {
 func FuzzComplete(f *testing.F) {
 	f.Add("agentbox run -p ", "a$(x)")
 	f.Add("agentbox exec 1 -- ", ";x")
+	f.Add("agentbox log ", "a;b")
 	f.Add("agentbox --color = ", "\x1b")
 	f.Fuzz(func(t *testing.T, line, name string) {
 		offer := func() []candidate { return []candidate{{text: name}} }
-		k := completer{app: newApp(&caller{voice: newVoice(nil, nil, os.Getenv)}), offers: offers{offer, offer}}
+		kept := func() []session.Kept { return []session.Kept{{Info: session.Info{ID: name}}} }
+		k := completer{app: newApp(&caller{voice: newVoice(nil, nil, os.Getenv)}), offers: offers{offer, offer, kept}}
 		for _, c := range k.complete(strings.Split(line, " ")).candidates {
 			if strings.ContainsAny(c.text, " \t\n;&|<>()$`\\\"'*?[]{}~#!%^=\x1b") {
 				t.Errorf("%q offers %q", line, c.text)

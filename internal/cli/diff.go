@@ -3,7 +3,6 @@ package cli
 import (
 	"context"
 	"fmt"
-	"os"
 	"slices"
 
 	cli "github.com/urfave/cli/v2"
@@ -22,7 +21,9 @@ const (
 type diffOptions struct {
 	id       string
 	paths    []string // in the words of the command line
+	dashed   bool     // a -- tells the ID from the paths
 	how      int
+	nul      bool // names as they are, for a program
 	exitCode bool
 	noPager  bool
 	offered  bool // the person is asked right afterwards what becomes of the changes
@@ -32,7 +33,8 @@ func newDiff(c *caller) *cli.Command {
 	return &cli.Command{
 		Name: "diff", Usage: "show what an agent changed in its overlay", UsageText: "agentbox diff [options] [ID] [PATH...]",
 		Description: "ID may be a unique beginning; without it, the latest session of this project with changes is meant. A PATH is a file, or a\n" +
-			"directory with all below it, relative to the current directory, or to the project where that is elsewhere.\n" +
+			"directory with all below it, relative to the current directory, or to the project where that is elsewhere. Behind a -- there\n" +
+			"are only PATHs.\n" +
 			"The difference is the one between the project as it is now and what the agent saw at the end, in the manner of git. What a\n" +
 			"person has to know beforehand comes first: files that something outside the box runs or obeys (hand-off files), what the profile\n" +
 			"masks or protects, what the host changed as well, and what is never applied. On a terminal this is in a pager: AGENTBOX_PAGER,\n" +
@@ -40,6 +42,7 @@ func newDiff(c *caller) *cli.Command {
 		Flags: []cli.Flag{
 			&cli.BoolFlag{Name: "stat", Usage: "only count the lines of each file"},
 			&cli.BoolFlag{Name: "name-only", Usage: "only name the files"},
+			&cli.BoolFlag{Name: "z", Usage: "with --name-only: names as they are, each ended by a NUL; not on a terminal"},
 			jsonFlag(),
 			&cli.BoolFlag{Name: "exit-code", Usage: "end with 1 when there are changes"},
 			&cli.BoolFlag{Name: "no-pager", Usage: "write to the terminal itself"},
@@ -55,7 +58,7 @@ func newDiff(c *caller) *cli.Command {
 }
 
 func (c *caller) diffOptionsFrom(ctx *cli.Context) (diffOptions, error) {
-	o := diffOptions{exitCode: ctx.Bool("exit-code"), noPager: ctx.Bool("no-pager")}
+	o := diffOptions{exitCode: ctx.Bool("exit-code"), noPager: ctx.Bool("no-pager"), nul: ctx.Bool("z")}
 	first := ""
 	for _, f := range []struct {
 		name string
@@ -69,8 +72,13 @@ func (c *caller) diffOptionsFrom(ctx *cli.Context) (diffOptions, error) {
 		}
 		first, o.how = f.name, f.how
 	}
-	var err error
-	o.id, o.paths, err = c.changesArgs(ctx.Args().Slice())
+	switch {
+	case o.nul && o.how != asNames:
+		return o, &usageError{msg: "-z is for --name-only", hint: "give both"}
+	case o.nul && isTerminal(c.out):
+		return o, &usageError{msg: "-z does not write to a terminal", hint: "a name may hold what a terminal obeys; without -z it is escaped"}
+	}
+	err := c.diffArgs(&o, ctx.Args().Slice())
 	return o, err
 }
 
@@ -84,6 +92,9 @@ func diff(ctx context.Context, o diffOptions, c *caller) error {
 		return err
 	}
 	defer ch.close()
+	if ch.record == nil {
+		ch.Live()
+	}
 	review, err := ch.Review(ctx)
 	if err != nil {
 		return err
@@ -104,41 +115,6 @@ func diff(ctx context.Context, o diffOptions, c *caller) error {
 		err = exitStatus(1)
 	}
 	return err
-}
-
-// narrow leaves the changes at and below the paths.
-func (o diffOptions) narrow(r *workspace.Review, root string) (*workspace.Review, error) {
-	if len(o.paths) == 0 {
-		return r, nil
-	}
-	dir, err := os.Getwd()
-	if err != nil {
-		return nil, err
-	}
-	dir = resolve(dir)
-	wanted := make([]bool, len(r.Changes))
-	for _, arg := range o.paths {
-		path, err := pathOf(arg, dir, root, r)
-		if err != nil {
-			return nil, err
-		}
-		found := false
-		for i := range r.Changes {
-			if covers(path, &r.Changes[i]) {
-				wanted[i], found = true, true
-			}
-		}
-		if !found {
-			return nil, &plainError{err: fmt.Errorf("%s: nothing changed there", arg), hint: `"agentbox diff --name-only" lists what did`}
-		}
-	}
-	out := &workspace.Review{Notes: r.Notes}
-	for i, is := range wanted {
-		if is {
-			out.Changes = append(out.Changes, r.Changes[i])
-		}
-	}
-	return out, nil
 }
 
 // A diffAnswer is what --json prints.

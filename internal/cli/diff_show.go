@@ -14,7 +14,7 @@ import (
 // and among the messages where the output goes to a program.
 func (c *caller) showChanges(ch *changes, r *workspace.Review, o diffOptions) error {
 	if len(r.Changes) == 0 {
-		c.voice.notef("session %s changed nothing", ch.kept.Info.ID)
+		c.voice.notef("session %s: nothing differs from the project", ch.kept.Info.ID)
 		return nil
 	}
 	screen, done := c, func() {}
@@ -166,7 +166,9 @@ func (c *caller) preface(ch *changes, r *workspace.Review) {
 		return
 	}
 	for _, group := range lines {
-		c.voice.out.write(c.voice.out.paint(group[0], color.FgYellow) + "\n")
+		for _, line := range wrap(group[0], c.voice.out.width) {
+			c.voice.out.write(c.voice.out.paint(line, color.FgYellow) + "\n")
+		}
 		for _, line := range group[1:] {
 			c.voice.out.write(line + "\n")
 		}

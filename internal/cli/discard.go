@@ -24,7 +24,8 @@ func newDiscard(c *caller) *cli.Command {
 	return &cli.Command{
 		Name: "discard", Usage: "drop what an agent changed", UsageText: "agentbox discard [options] [ID]",
 		Description: "The project stays as it is. ID may be a unique beginning; without it, the latest session of this project with changes is meant.\n" +
-			"A terminal is asked first. Without one, the ID or --yes is needed. It is recorded in the session's log.",
+			"A terminal is asked first. Without one, the ID or --yes is needed. It is recorded in the session's log; a full disk is no\n" +
+			"reason to refuse, as this makes room.",
 		Flags: []cli.Flag{&cli.BoolFlag{Name: "yes", Aliases: []string{"y"}, Usage: "do not ask"}},
 		Action: func(ctx *cli.Context) error {
 			if err := wantArgs(ctx, 1); err != nil {
@@ -59,7 +60,7 @@ func discard(ctx context.Context, o discardOptions, c *caller) error {
 	if yes, err := c.wantsDiscard(ctx, o, ch, review); err != nil || !yes {
 		return err
 	}
-	l, err := c.openLedger(ch)
+	l, err := c.openLedgerToFree(ch)
 	if err != nil {
 		return c.left(ctx, err, nothingDiscarded)
 	}

@@ -1,7 +1,6 @@
 package cli
 
 import (
-	"cmp"
 	"os"
 	"os/exec"
 	"os/signal"
@@ -13,24 +12,27 @@ import (
 // paged is a caller whose output a pager shows, where a person reads it at a terminal; done waits until they have read.
 // The pager is the person's choice and never a program of the workspace, gets nothing but its input, and obeys no
 // command that would start another program (less(1), LESSSECURE).
-func (c *caller) paged(workspace string) (screen *caller, done func() error) {
-	nothing := func() error { return nil }
+func (c *caller) paged(workspace string) (screen *caller, done func()) {
+	nothing := func() {}
 	if !isTerminal(c.out) || !isTerminal(c.in) {
 		return c, nothing
 	}
-	words := strings.Fields(cmp.Or(os.Getenv("AGENTBOX_PAGER"), os.Getenv("PAGER"), "less"))
-	if words[0] == "cat" {
+	argv, from := pagerCommand(os.LookupEnv)
+	if argv == nil {
 		return c, nothing
 	}
-	program := hostProgram(words[0], workspace)
+	program := hostProgram(argv[0], workspace)
 	if program == "" {
+		if from != "" {
+			c.voice.warnf("%s names no program outside the project: %s", from, argv[0])
+		}
 		return c, nothing
 	}
 	r, w, err := os.Pipe()
 	if err != nil {
 		return c, nothing
 	}
-	cmd := exec.Command(program, words[1:]...)
+	cmd := exec.Command(program, argv[1:]...)
 	cmd.Dir = "/"
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = r, c.out, c.err
 	cmd.Env = append(os.Environ(), "LESSSECURE=1")
@@ -47,12 +49,30 @@ func (c *caller) paged(workspace string) (screen *caller, done func() error) {
 		return c, nothing
 	}
 	reader, voice := *c, *c.voice
-	voice.out.file, voice.out.width = w, c.voice.out.width
+	voice.out.file = w
 	reader.voice, reader.paging = &voice, true
-	return &reader, func() error {
+	return &reader, func() {
 		w.Close()
 		_ = cmd.Wait() // how a pager ends says nothing about what it showed
 		signal.Stop(interrupts)
-		return nil
 	}
+}
+
+// pagerCommand gives the pager's words and the variable that they come from, "" for our own choice. As with git, an
+// empty variable and cat are no pager. The words go to no shell, so what only a shell understands is not obeyed.
+func pagerCommand(getenv func(string) (string, bool)) (argv []string, from string) {
+	for _, name := range []string{"AGENTBOX_PAGER", "PAGER"} {
+		text, set := getenv(name)
+		if !set {
+			continue
+		}
+		words := strings.Fields(text)
+		switch {
+		case len(words) == 0 || words[0] == "cat":
+			return nil, ""
+		case !strings.ContainsAny(text, "|&;<>()$`\\\"'*?[]{}~#"):
+			return words, name
+		}
+	}
+	return []string{"less"}, ""
 }

@@ -25,10 +25,12 @@ const answering = time.Second
 func newPs(c *caller) *cli.Command {
 	return &cli.Command{
 		Name: "ps", Usage: "list your running sessions", UsageText: "agentbox ps [--all] [--json]",
-		Description: "CPUS is the average since the start. With --all, detached sessions that have ended are listed, too, with their exit code\n" +
-			"and the size of their output; the newest hundred are kept.",
+		Description: "CPUS is the average since the start. With --all, what is kept of sessions that have ended is listed, too: detached ones, and\n" +
+			"those with an overlay in which something is left to decide about. OUTPUT is what is kept of a detached session's output. WRITTEN\n" +
+			"is what the agent wrote in an overlay, as it lies on disk, and - when there is none, or all was applied or discarded. CHANGES are\n" +
+			"those at the end of the run, and - once some were applied. \"agentbox prune\" removes old ones.",
 		Flags: []cli.Flag{
-			&cli.BoolFlag{Name: "all", Aliases: []string{"a"}, Usage: "also list detached sessions that have ended"},
+			&cli.BoolFlag{Name: "all", Aliases: []string{"a"}, Usage: "also list sessions that have ended"},
 			jsonFlag(),
 		},
 		Action: func(ctx *cli.Context) error {
@@ -43,9 +45,13 @@ func newPs(c *caller) *cli.Command {
 // A listed session is a live one, or what is kept of one.
 type listed struct {
 	session.Info
-	Uptime float64         `json:"uptime_seconds,omitempty"` // of a live one
-	Output int64           `json:"output_bytes,omitempty"`   // that are kept
-	Result json.RawMessage `json:"result,omitempty"`         // as run --result writes it
+	Uptime  float64         `json:"uptime_seconds,omitempty"` // of a live one
+	Ended   *time.Time      `json:"ended,omitempty"`          // or when a killed one gave its last sign of life
+	Output  int64           `json:"output_bytes,omitempty"`   // that are kept
+	Written *int64          `json:"written_bytes,omitempty"`  // what the agent wrote in an overlay, until it is applied or discarded
+	More    bool            `json:"written_more,omitempty"`   // it is more than that: not all could be counted
+	Changes *int            `json:"changes,omitempty"`        // in it, at the end of the run; absent when some were applied since
+	Result  json.RawMessage `json:"result,omitempty"`         // as run --result writes it
 }
 
 func ps(_ context.Context, all, asJSON bool, c *caller) error {
@@ -90,31 +96,6 @@ func ask(root string, live []session.Info) []listed {
 	return list
 }
 
-// addKept adds what is kept: to a live session the size of its output, and those that have ended before them.
-func (c *caller) addKept(live []listed) ([]listed, error) {
-	root, err := recordsDir()
-	if err != nil {
-		return nil, err
-	}
-	records, err := session.Records(root)
-	if err != nil {
-		c.voice.warnf("%s", err)
-	}
-	at := map[string]int{}
-	for i, s := range live {
-		at[s.ID] = i
-	}
-	var list []listed
-	for _, k := range records {
-		if i, ok := at[k.Info.ID]; ok {
-			live[i].Output = k.Size
-			continue
-		}
-		list = append(list, listed{Info: k.Info, Output: k.Size, Result: k.Result})
-	}
-	return append(list, live...), nil
-}
-
 func liveRows(list []listed) [][]string {
 	rows := [][]string{{"ID", "PID", "UPTIME", "STATE", "MEMORY", "CPUS", "PIDS", "PROFILE", "WORKSPACE", "COMMAND"}}
 	for _, s := range list {
@@ -139,26 +120,6 @@ func (s listed) used() (memory, cpus, pids string) {
 	}
 	average := u.CPUSeconds / max(s.Uptime, 0.001)
 	return of(humanize.IBytes(u.Memory), limits.Memory), of(fmt.Sprintf("%.2f", average), limits.CPUs), of(strconv.FormatUint(u.Pids, 10), limits.Pids)
-}
-
-func allRows(list []listed) [][]string {
-	rows := [][]string{{"ID", "AGE", "STATE", "CODE", "OUTPUT", "PROFILE", "WORKSPACE", "COMMAND"}}
-	for _, s := range list {
-		state, code, output := s.State, "-", "-"
-		var r endedResult
-		if json.Unmarshal(s.Result, &r) == nil && s.State == session.Ended {
-			state, code = r.Cause, strconv.Itoa(r.ExitCode)
-			if r.Limit != "" {
-				state = r.Limit + " " + r.Cause
-			}
-		}
-		if s.Detached {
-			output = humanize.IBytes(uint64(s.Output))
-		}
-		rows = append(rows, []string{s.ID, seconds(time.Since(s.Started)), state, code, output,
-			s.Profile, s.Workspace, shorten(commandLine(s.Command), maxCommand)})
-	}
-	return rows
 }
 
 // liveSessions lists this user's sessions, and says which directory a default is chosen by.

@@ -10,19 +10,22 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
 
 // Kept is what there is of a session that has a record, whether it runs or not.
 type Kept struct {
-	Info      Info            // State is Running, Ended or Lost
+	Info      Info            // State is Running, Ended, Lost or Unreadable
 	Result    json.RawMessage // nil unless Ended
+	Ended     time.Time       // when it did, or gave its last sign of life; zero while it runs
 	Size      int64           // bytes of output
 	Workspace string          // the directory with what the agent wrote in an overlay; "": there is none
 }
 
-// Records lists what is kept, oldest first. What cannot be read is named in the error beside the list.
+// Records lists what is kept, oldest first. What cannot be read is listed all the same, as Unreadable, and is named in
+// the error beside the list.
 func Records(root string) ([]Kept, error) {
 	var list []Kept
 	var errs []error
@@ -31,12 +34,12 @@ func Records(root string) ([]Kept, error) {
 			return
 		}
 		k, err := kept(d, name, held)
-		if errors.Is(err, unix.ENOENT) {
-			return // it is just being removed
+		if errors.Is(err, unix.ENOENT) && (held || k.Workspace == "") {
+			return // it is just being removed, or was not to its end
 		}
 		if err != nil {
 			errs = append(errs, fmt.Errorf("record of session %s: %w", name, err))
-			return
+			k.Info.ID, k.Info.State = name, Unreadable
 		}
 		list = append(list, k)
 	})
@@ -44,12 +47,16 @@ func Records(root string) ([]Kept, error) {
 	return list, errors.Join(append(errs, err)...)
 }
 
+// kept reads a record. With an error, what does not depend on its texts is there all the same.
 func kept(d dir, name string, held bool) (Kept, error) {
-	info, err := readInfo(d, name)
+	var k Kept
+	err := k.weigh(d)
 	if err != nil {
-		return Kept{}, err
+		return k, err
 	}
-	k := Kept{Info: info}
+	if k.Info, err = readInfo(d, name); err != nil {
+		return k, err
+	}
 	result, err := d.readFile(ResultFile, maxInfo)
 	switch {
 	case err == nil && json.Valid(result):
@@ -59,24 +66,43 @@ func kept(d dir, name string, held bool) (Kept, error) {
 	case !errors.Is(err, unix.ENOENT):
 		return k, err
 	case held:
-		k.Info.State = Running
+		k.Info.State, k.Ended = Running, time.Time{}
 	default:
 		k.Info.State = Lost
 	}
-	var st unix.Stat_t
-	if unix.Fstatat(d.fd, WorkspaceDir, &st, unix.AT_SYMLINK_NOFOLLOW) == nil {
-		k.Workspace = filepath.Join(d.path, WorkspaceDir)
-	}
-	numbers, err := segmentsOf(d)
+	return k, nil
+}
+
+// weigh looks at what there is in a record, and when it was written.
+func (k *Kept) weigh(d dir) error {
+	names, err := d.names()
 	if err != nil {
-		return k, err
+		return err
 	}
-	for _, n := range numbers {
-		if unix.Fstatat(d.fd, segmentName(n), &st, unix.AT_SYMLINK_NOFOLLOW) == nil {
+	var result time.Time
+	for _, name := range names {
+		var st unix.Stat_t
+		if unix.Fstatat(d.fd, name, &st, unix.AT_SYMLINK_NOFOLLOW) != nil {
+			continue // it is just being replaced or removed
+		}
+		written := time.Unix(st.Mtim.Unix())
+		if written.After(k.Ended) {
+			k.Ended = written
+		}
+		_, segment := segmentNumber(name)
+		switch {
+		case segment:
 			k.Size += st.Size
+		case name == WorkspaceDir:
+			k.Workspace = filepath.Join(d.path, name)
+		case name == ResultFile:
+			result = written
 		}
 	}
-	return k, nil
+	if !result.IsZero() {
+		k.Ended = result
+	}
+	return nil
 }
 
 func segmentsOf(d dir) ([]int, error) {

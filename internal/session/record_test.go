@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"golang.org/x/sys/unix"
@@ -128,6 +129,84 @@ func TestRecordOfAKilledSupervisor(t *testing.T) {
 	}
 	if diff := cmp.Diff([]Frame{{Stdout, []byte("whole")}}, all(t, output)); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
+	}
+}
+
+// A record says when its session ended; while it runs, nothing. A killed one ended when it last wrote something.
+func TestWhenARecordsSessionEnded(t *testing.T) {
+	long := time.Unix(1e9, 0)
+	for name, tt := range map[string]struct {
+		runs, result bool
+		old          []string // files that were written long ago
+		want         string
+	}{
+		"it runs":                     {runs: true, want: "not yet"},
+		"with its result":             {result: true, old: []string{ResultFile}, want: "long ago"},
+		"with its last sign of life":  {old: []string{InfoFile, LockFile, segmentName(0)}, want: "long ago"},
+		"it has written output since": {old: []string{InfoFile, LockFile}, want: "lately"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			root := testRoot(t)
+			r := published(t, root, "0aaaaaaaaaaa")
+			if tt.result {
+				if err := r.End([]byte("{}")); err != nil {
+					t.Fatal(err)
+				}
+			}
+			for _, file := range tt.old {
+				if err := os.Chtimes(filepath.Join(r.Dir(), file), long, long); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if tt.runs {
+				defer r.Close()
+			} else {
+				r.Close()
+			}
+			got := "lately"
+			switch ended := kept1(t, root).Ended; {
+			case ended.IsZero():
+				got = "not yet"
+			case ended.Equal(long):
+				got = "long ago"
+			}
+			if got != tt.want {
+				t.Errorf("it ended %s, not %s", got, tt.want)
+			}
+		})
+	}
+}
+
+// What a power cut left without words is listed, so that somebody can look at it or remove it.
+func TestRecordsThatCannotBeReadAreListed(t *testing.T) {
+	const id = "0aaaaaaaaaaa"
+	for name, tt := range map[string]struct {
+		spoil func(dir string) error
+		want  int
+	}{
+		"an empty description":                  {func(dir string) error { return os.Truncate(filepath.Join(dir, InfoFile), 0) }, 1},
+		"a broken result":                       {func(dir string) error { return os.WriteFile(filepath.Join(dir, ResultFile), []byte("{"), 0o600) }, 1},
+		"no description, and nothing to decide": {func(dir string) error { return os.Remove(filepath.Join(dir, InfoFile)) }, 0},
+		"no description, but changes": {func(dir string) error {
+			return errors.Join(os.Remove(filepath.Join(dir, InfoFile)), os.Mkdir(filepath.Join(dir, WorkspaceDir), 0o700))
+		}, 1},
+	} {
+		t.Run(name, func(t *testing.T) {
+			root := testRoot(t)
+			published(t, root, id).Close()
+			if err := tt.spoil(filepath.Join(root, id)); err != nil {
+				t.Fatal(err)
+			}
+			list, err := Records(root)
+			if len(list) != tt.want || (err != nil) != (tt.want > 0) {
+				t.Fatalf("%+v, %v", list, err)
+			}
+			for _, k := range list {
+				if k.Info.ID != id || k.Info.State != Unreadable || k.Ended.IsZero() {
+					t.Errorf("%+v", k)
+				}
+			}
+		})
 	}
 }
 

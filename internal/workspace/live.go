@@ -1,6 +1,10 @@
 package workspace
 
-import "errors"
+import (
+	"errors"
+
+	"golang.org/x/sys/unix"
+)
 
 // What a reader finds when an agent writes meanwhile.
 var (
@@ -20,7 +24,8 @@ func (r *Roots) Live() {
 	}
 }
 
-// passing reports an error that only says that an agent was faster.
+// passing reports an error that only says that an agent was faster. EINVAL is
+// readlink's, for what was a link a moment ago.
 func passing(err error) bool {
-	return gone(err) || errors.Is(err, errChanged) || errors.Is(err, errVanished) || errors.Is(err, errNoFile)
+	return gone(err) || errors.Is(err, unix.EINVAL) || errors.Is(err, errChanged) || errors.Is(err, errVanished) || errors.Is(err, errNoFile)
 }

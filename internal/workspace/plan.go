@@ -88,7 +88,7 @@ func (w *Workspace) Plan(r *Review, s Selection) (*Plan, error) {
 	if w.live {
 		return nil, errLive
 	}
-	p := planner{w: w, selection: s, byPath: map[string]*Change{}, in: map[string]Item{}, held: map[string]Held{}}
+	p := planner{w: w, selection: s, byPath: map[string]*Change{}, in: map[string]Item{}, held: map[string]Held{}, umask: w.umask()}
 	for i := range r.Changes {
 		p.byPath[r.Changes[i].Path] = &r.Changes[i]
 	}
@@ -122,6 +122,7 @@ type planner struct {
 	byPath    map[string]*Change
 	in        map[string]Item
 	held      map[string]Held
+	umask     uint32
 }
 
 // take puts a change into the plan, or holds it.
@@ -149,7 +150,7 @@ func (p *planner) take(c *Change) error {
 	if err != nil {
 		return fmt.Errorf("%s: %w", quote(c.Path), err)
 	}
-	item.After.Mode = finalMode(c.Before, c.After, p.w.umask())
+	item.After.Mode = finalMode(c.Before, c.After, p.umask)
 	p.in[c.Path] = item
 	return nil
 }
