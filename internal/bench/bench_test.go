@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"os"
 	"strings"
 	"testing"
 
@@ -54,5 +55,28 @@ func TestWorkerRefusesWhatItDoesNotKnow(t *testing.T) {
 	var out bytes.Buffer
 	if code := work(strings.NewReader("99\n"), &out); code != 1 || out.Len() != 0 {
 		t.Errorf("exit %d, output %q; want 1 and none", code, out.String())
+	}
+}
+
+func TestChangedFilesAreAsManyAsTold(t *testing.T) {
+	t.Chdir(t.TempDir())
+	if err := growTree(".", 250); err != nil {
+		t.Fatal(err)
+	}
+	if err := changeFiles([]string{"250", "10", "7"}); err != nil {
+		t.Fatal(err)
+	}
+	changed := 0
+	for i := range 250 {
+		data, err := os.ReadFile(fileName(i))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if bytes.HasSuffix(data, []byte("\nchanged in round 7\n")) {
+			changed++
+		}
+	}
+	if changed != 10 {
+		t.Errorf("%d files were changed, want 10", changed)
 	}
 }

@@ -20,6 +20,13 @@ const workerWord = "worker"
 // probeFile is what the workers look at, below the project.
 const probeFile = "a/b/file"
 
+// walkName names the operation that reads the directories of walkRoot, which has walkFiles files.
+const (
+	walkName  = "walk of 10,000 files"
+	walkRoot  = "walked"
+	walkFiles = 10_000
+)
+
 // rounds is how often each operation is measured on each side.
 const rounds = 15
 
@@ -50,7 +57,23 @@ func operations(file *os.File) []operation {
 			_, err := file.WriteAt(small, 0)
 			return err
 		}},
+		{walkName, 2, walk},
 	}
+}
+
+// walk reads every directory below walkRoot, and asks for nothing but names and types.
+func walk() error {
+	found := 0
+	err := filepath.WalkDir(walkRoot, func(_ string, d os.DirEntry, err error) error {
+		if err == nil && !d.IsDir() {
+			found++
+		}
+		return err
+	})
+	if err == nil && found != walkFiles {
+		err = fmt.Errorf("%d files were found", found)
+	}
+	return err
 }
 
 func forkExec() error {
@@ -143,6 +166,11 @@ func insideOutside(c caller, box string) (list []Inside, rss int64, err error) {
 	}
 	program := filepath.Join(c.project, "worker")
 	if err := copyProgram(exe, program); err != nil {
+		return nil, 0, err
+	}
+	walked := filepath.Join(c.project, walkRoot)
+	defer os.RemoveAll(walked)
+	if err := errors.Join(growTree(walked, walkFiles), c.own(walked)); err != nil {
 		return nil, 0, err
 	}
 	outside, err := startWorker(c.command(program, workerWord))

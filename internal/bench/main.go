@@ -1,11 +1,12 @@
 // Command bench measures agentbox beside its peers in one interleaved run and prints a table for the README.
 //
-//	go run ./internal/bench -agentbox ./agentbox [-n 30] [-idle 200] [-user NAME] [-json]
+//	go run ./internal/bench -agentbox ./agentbox [-n 30] [-idle 200] [-files 100000] [-quick] [-user NAME] [-json]
 //
 // Start-up is the wall time of a whole `/bin/true` in a box, from fork to wait, of every contestant in turn, in an
 // order that rotates, so that a slow moment of the machine meets all of them. The peers get what agentbox has:
 // bubblewrap the usual flags, runc and crun a bundle with the same namespaces, mounts, masked paths, capabilities and
-// moby's system call list for the native architecture. Nothing here is a pass or a failure: it prints figures, and
+// moby's system call list for the native architecture. The rows of the workspace change the same files in a box, whose
+// overlay agentbox then shows and applies, and in a twin of the project, which git and rsync look at. Nothing here is a pass or a failure: it prints figures, and
 // beside them the budgets of the project.
 package main
 
@@ -22,6 +23,8 @@ type options struct {
 	agentbox string
 	n        int
 	idle     int
+	files    int
+	quick    bool
 	user     string
 	json     bool
 }
@@ -32,6 +35,8 @@ type Report struct {
 	Startups []Startup  `json:"startups"`
 	Inside   []Inside   `json:"inside"`
 	Crowds   []Crowd    `json:"crowds"`
+	Changes  []Change   `json:"changes"`
+	Masked   []Masked   `json:"masked"`
 	Budgets  []Budget   `json:"budgets"`
 	Skipped  []string   `json:"skipped,omitempty"`
 	RSS      int64      `json:"supervisor_rss_bytes"`
@@ -49,13 +54,25 @@ func main() {
 	if len(os.Args) == 2 && os.Args[1] == workerWord {
 		os.Exit(work(os.Stdin, os.Stdout))
 	}
+	if len(os.Args) == 5 && os.Args[1] == changeWord {
+		if err := changeFiles(os.Args[2:]); err != nil {
+			fmt.Fprintln(os.Stderr, "bench:", err)
+			os.Exit(1)
+		}
+		return
+	}
 	var o options
 	flag.StringVar(&o.agentbox, "agentbox", "./agentbox", "the binary to measure")
 	flag.IntVar(&o.n, "n", 30, "starts of each contestant")
 	flag.IntVar(&o.idle, "idle", 200, "idle boxes at once; 0 leaves that part out")
+	flag.IntVar(&o.files, "files", 100_000, "files of the workspace that diff and apply are measured in; 0 leaves that part out, and the masked files")
+	flag.BoolVar(&o.quick, "quick", false, "a try of some seconds: -n 3 -idle 0 -files 2000")
 	flag.StringVar(&o.user, "user", "", "as root: the ordinary user for the rootless rows (default: $SUDO_USER, or the first of /etc/subuid)")
 	flag.BoolVar(&o.json, "json", false, "print JSON")
 	flag.Parse()
+	if o.quick {
+		o.n, o.idle, o.files = 3, 0, 2000
+	}
 	if err := bench(o, os.Stdout); err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)
 		os.Exit(1)
@@ -125,7 +142,22 @@ func (r *Report) measure(o options, callers []caller, box string) error {
 	if err != nil {
 		r.Skipped = append(r.Skipped, "inside against outside: "+err.Error())
 	}
+	if o.files > 0 {
+		r.measureWorkspace(o, callers[0], box)
+	}
 	return nil
+}
+
+// measureWorkspace leaves out what cannot be measured here, and says so.
+func (r *Report) measureWorkspace(o options, c caller, box string) {
+	masked, skipped, err := maskedStarts(c, box, o.n, max(10, o.files/10))
+	r.Masked, r.Skipped = masked, append(r.Skipped, skipped...)
+	if err != nil {
+		r.Skipped = append(r.Skipped, "masked files: "+err.Error())
+	}
+	if err := r.workspaces(c, box, o.files); err != nil {
+		r.Skipped = append(r.Skipped, "diff and apply: "+err.Error())
+	}
 }
 
 func copyProgram(from, to string) error {

@@ -79,8 +79,13 @@ func budgets(r Report) []Budget {
 		}
 	}
 	for _, i := range r.Inside {
-		if !strings.HasPrefix(i.Operation, "write") {
+		if !strings.HasPrefix(i.Operation, "write") && i.Operation != walkName {
 			add(i.Operation+", inside to outside", i.Ratio, 1.10, 1.03, "×")
+		}
+	}
+	for _, x := range r.Changes {
+		if x.Command == "agentbox diff --stat" && x.Changed == 10 {
+			add(fmt.Sprintf("diff of 10 of %d files", x.Files), x.Median, 20, 20, " ms")
 		}
 	}
 	const mib = 1 << 20
@@ -113,6 +118,7 @@ func markdown(out io.Writer, r Report) error {
 	for _, c := range r.Crowds {
 		fmt.Fprintf(&b, "| %d of %s | %.0f | %.1f MiB | %.1f MiB | %.1f MiB | %.0f ms |\n", c.Boxes, c.Tool, c.PerSecond, c.BoxMiB, c.SuperMiB, c.SuperPSS, c.EndMillis)
 	}
+	workspaceTables(&b, r)
 	b.WriteString("\n| budget | measured | must | aim | |\n|---|---|---|---|---|\n")
 	for _, x := range r.Budgets {
 		fmt.Fprintf(&b, "| %s | %.2f%s | ≤ %g | ≤ %g | %s |\n", x.What, x.Value, x.Unit, x.Must, x.Aim, x.Verdict)
@@ -122,6 +128,21 @@ func markdown(out io.Writer, r Report) error {
 	}
 	_, err := io.WriteString(out, b.String())
 	return err
+}
+
+func workspaceTables(b *strings.Builder, r Report) {
+	if len(r.Masked) > 0 {
+		b.WriteString("\n| /bin/true in a box | masked files | median | min | to none |\n|---|---|---|---|---|\n")
+	}
+	for _, m := range r.Masked {
+		fmt.Fprintf(b, "| mode %s | %d | %.1f ms | %.1f | %s |\n", m.Mode, m.Masked, m.Median, m.Min, times(m.Ratio))
+	}
+	if len(r.Changes) > 0 {
+		b.WriteString("\n| on a workspace | changed files | rounds | median | min | agentbox to it |\n|---|---|---|---|---|---|\n")
+	}
+	for _, x := range r.Changes {
+		fmt.Fprintf(b, "| %s | %d of %d | %d | %.1f ms | %.1f | %s |\n", x.Command, x.Changed, x.Files, x.Rounds, x.Median, x.Min, times(x.Ratio))
+	}
 }
 
 func times(x float64) string {

@@ -79,7 +79,7 @@ func (x contestant) warmUp() error {
 		cmd := x.start(-1 - i)
 		cmd.Stdout, cmd.Stderr = &out, &out
 		if err := x.run(cmd); err != nil {
-			text := strings.TrimSpace(out.String())
+			text := strings.TrimSuffix(strings.TrimSpace(out.String()), "\nagentbox: nothing was started") // the reason is above
 			if i := strings.LastIndexByte(text, '\n'); i >= 0 {
 				text = text[i+1:]
 			}

@@ -204,8 +204,12 @@ func (p *pruning) agreed(ctx context.Context) (bool, error) {
 		return true, nil
 	}
 	lost := ""
-	if n := p.undecided(); n > 0 {
-		lost = fmt.Sprintf(", and for ever the changes of %d of them that nobody decided about", n)
+	switch n := p.undecided(); n {
+	case 0:
+	case len(p.list):
+		lost = " with changes that are lost for ever"
+	default:
+		lost = fmt.Sprintf(", %d of them with changes that are lost for ever", n)
 	}
 	p.c.voice.ask("remove what is kept of %s%s? [y/N]", counted(len(p.list), "session", "sessions"), lost)
 	answer, err := p.c.hear(lineReader(ctx, p.c.in))
@@ -339,8 +343,12 @@ func (p *pruning) tell() {
 	default:
 		p.c.voice.notef("%s %s: %s%s", counted(n, "session", "sessions"), did, more, humanize.IBytes(uint64(bytes)))
 	}
-	if p.waiting > 0 {
-		p.c.voice.notef("%s that nobody decided about: --changes removes them, too", counted(p.waiting, "older session has changes", "older sessions have changes"))
+	switch p.waiting {
+	case 0:
+	case 1:
+		p.c.voice.notef("1 session stays for its changes, which nobody decided about; --changes removes it, too")
+	default:
+		p.c.voice.notef("%d sessions stay for their changes, which nobody decided about; --changes removes them, too", p.waiting)
 	}
 }
 

@@ -35,7 +35,7 @@ func TestOneLineOnATerminal(t *testing.T) {
 	term, dir := shell(t, nil)
 	term.Type("agentbox run -- tty; echo code $?\n")
 	screen := term.WaitFor("code 0", limit)
-	line := regexp.MustCompile(`(?m)^agentbox: box [0-9a-z]{12} · profile default · workspace ` + regexp.QuoteMeta(dir) + ` \(rw\) · network none · degraded: late-masks$`)
+	line := regexp.MustCompile(`(?m)^agentbox: box [0-9a-z]{12} · profile default · workspace ` + regexp.QuoteMeta(dir) + ` \(overlay\) · network none$`)
 	if !line.MatchString(screen) || !strings.Contains(screen, "/dev/pts/0") {
 		t.Errorf("the screen:\n%s", screen)
 	}
