@@ -38,7 +38,7 @@ func Build(p profile.Profile, host Host) (Layout, profile.Findings) {
 	b.profileMounts()
 	b.hide()
 	if b.covers > maxCovers {
-		b.find("workspace.mask", "the masked and protected paths need %d mounts; %d is the most", b.covers, maxCovers)
+		b.find("workspace.mask", "the masked and protected paths need more than %d mounts; workspace.mode \"overlay\" needs none", maxCovers)
 	}
 	b.mountpoints()
 	b.out.Skeleton = slices.SortedFunc(maps.Values(b.nodes), func(x, y Node) int { return comparePaths(x.Path, y.Path) })

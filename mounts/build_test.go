@@ -110,7 +110,7 @@ func TestWhatStandsInTheWay(t *testing.T) {
 			for i := range 1001 {
 				h.Masked = append(h.Masked, Match{Path: fmt.Sprint("f", i), Dev: 1, Ino: uint64(100 + i)})
 			}
-		}, "", "1000 is the most"},
+		}, "", "more than 1000 mounts"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			h := project()

@@ -32,6 +32,9 @@ func (b *builder) workspace() {
 	}
 	b.bind(m)
 	for _, match := range b.host.Masked {
+		if b.covers > maxCovers {
+			return // which Build refuses
+		}
 		b.pin(match)
 		b.cover(path.Join(w.Path, match.Path), match.Key)
 	}
@@ -39,6 +42,9 @@ func (b *builder) workspace() {
 		return
 	}
 	for _, match := range b.host.Protected {
+		if b.covers > maxCovers {
+			return
+		}
 		b.pin(match)
 		b.self(match.Path, Place{Dev: match.Dev, Ino: match.Ino}, readOnlyBind, match.Key)
 	}

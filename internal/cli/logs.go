@@ -203,7 +203,9 @@ func (c *caller) findKept(prefix string) (session.Kept, error) {
 	}
 	var infos []session.Info
 	for _, k := range list {
-		infos = append(infos, k.Info)
+		if k.Info.Detached || prefix != "" { // of others no output is kept
+			infos = append(infos, k.Info)
+		}
 	}
 	dir, err := os.Getwd()
 	if err != nil {

@@ -61,7 +61,7 @@ func TestGoModule(t *testing.T) {
 	boxtest.Need(t, boxtest.Go)
 	for account, find := range rootAndUser() {
 		t.Run(account, func(t *testing.T) {
-			w := newWorld(t, find, "")
+			w := newWorld(t, find, `workspace.mode = "overlay"`)
 			w.Path = w.goPath(t)
 			for name, text := range map[string]string{
 				"go.mod":      "module example.org/sum\n\ngo 1.21\n",
@@ -96,7 +96,7 @@ func TestNpm(t *testing.T) {
 	boxtest.Need(t, boxtest.Npm, boxtest.Node)
 	for account, find := range rootAndUser() {
 		t.Run(account, func(t *testing.T) {
-			w := newWorld(t, find, "")
+			w := newWorld(t, find, `workspace.mode = "overlay"`)
 			for name, text := range map[string]string{
 				"greeter/package.json": `{"name": "greeter", "version": "1.2.3", "bin": {"greet": "greet.js"}}`,
 				"greeter/greet.js":     "#!/usr/bin/env node\nconsole.log(require('./words'))\n",
