@@ -124,6 +124,9 @@ func (term *Terminal) WaitExit(limit time.Duration) int {
 			code = n
 		} else if n, err := strconv.Atoi(signal); err == nil {
 			code = 128 + n
+		} else {
+			// tmux 3.3 can miss the SIGCHLD of the program it shows; that of a job makes it reap both.
+			term.must("run-shell", "-b", "true")
 		}
 		return code >= 0
 	})

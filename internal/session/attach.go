@@ -212,11 +212,12 @@ func (c *Conn) introduce(g Greeting) (Reception, error) {
 	var r Reception
 	c.conn.SetDeadline(time.Now().Add(ioTimeout))
 	defer c.conn.SetDeadline(time.Time{})
-	if err := c.SendJSON(Hello, g); err != nil {
-		return r, err
-	}
+	sent := c.SendJSON(Hello, g)
+	// Who is refused unheard may find the connection closed when it sends; the refusal is there to read all the same.
 	f, err := c.Receive()
 	switch {
+	case err != nil && sent != nil:
+		return r, sent
 	case err != nil:
 		return r, fmt.Errorf("no reply: %w", err)
 	case f.Kind == Refused:
