@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"path/filepath"
+	"time"
 
 	"agentbox/limits"
 )
@@ -39,16 +40,20 @@ func groupOf(pid int) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	mounts, _, err := caller{self: "/proc/self"}.read() // the process may have others
-	if err != nil {
-		return "", err
-	}
-	for _, m := range mounts {
-		if dir, ok := m.dir(own[""]); ok && m.version == 2 {
-			return dir, nil
+	// Mounts that come and go while the kernel lists them can make it leave others out.
+	for range 5 {
+		mounts, _, err := caller{self: "/proc/self"}.read() // the process may have others
+		if err != nil {
+			return "", err
 		}
+		for _, m := range mounts {
+			if dir, ok := m.dir(own[""]); ok && m.version == 2 {
+				return dir, nil
+			}
+		}
+		time.Sleep(20 * time.Millisecond)
 	}
-	return "", errors.New("the box's control group is not visible")
+	return "", fmt.Errorf("the control group %q of process %d is not visible", own[""], pid)
 }
 
 // Add puts one more process into the group of a box that runs. Who may write neither there nor to the nearest group
