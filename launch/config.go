@@ -2,6 +2,7 @@ package launch
 
 import (
 	"path/filepath"
+	"slices"
 	"strconv"
 
 	"github.com/opencontainers/cgroups"
@@ -53,6 +54,10 @@ func (p Plan) ids(base uint32) idPlan {
 	return out
 }
 
+// netCaps let the supervisor set up the box's network over the sockets that PID 1 makes: the kernel asks for the
+// capability of who made them, too (netlink_net_capable).
+var netCaps = []string{"CAP_NET_ADMIN"}
+
 // initCaps are what PID 1 and an `exec` need, in the box's user namespace, to become the agent; the agent has none.
 var initCaps = []string{"CAP_CHOWN", "CAP_DAC_OVERRIDE", "CAP_FOWNER", "CAP_KILL", "CAP_SETFCAP", "CAP_SETGID", "CAP_SETPCAP", "CAP_SETUID", "CAP_SYS_ADMIN"}
 
@@ -63,6 +68,10 @@ var namespaceTypes = map[string]configs.NamespaceType{
 
 // config is the box in libcontainer's words.
 func (p Plan) config(dir string, ids idPlan) *configs.Config {
+	caps := initCaps
+	if p.online() {
+		caps = slices.Concat(initCaps, netCaps)
+	}
 	c := &configs.Config{
 		Rootfs:          filepath.Join(dir, rootDir),
 		Readonlyfs:      true,
@@ -77,7 +86,7 @@ func (p Plan) config(dir string, ids idPlan) *configs.Config {
 		Networks:        []*configs.Network{{Type: "loopback"}},
 		Cgroups:         &cgroups.Cgroup{Name: engineGroup(filepath.Base(dir)), Rootless: true, Resources: &cgroups.Resources{SkipDevices: true}},
 		Capabilities: &configs.Capabilities{
-			Bounding: initCaps, Effective: initCaps, Permitted: initCaps,
+			Bounding: caps, Effective: caps, Permitted: caps,
 		},
 		Devices: boxDevices(),
 	}

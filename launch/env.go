@@ -27,6 +27,9 @@ func environment(p profile.Profile, h Host, plan Plan) []string {
 		}
 	}
 	maps.Copy(vars, p.Agent.Env)
+	if plan.online() {
+		proxyVariables(vars)
+	}
 	// These describe the box, so neither the caller nor the profile decides them.
 	vars["HOME"] = plan.Files.Home
 	vars["PATH"] = strings.Join(plan.Files.Path, ":")

@@ -133,6 +133,9 @@ func (b *Box) release() error {
 	if err := <-b.before; err != nil {
 		return err
 	}
+	if err := <-b.networked; err != nil {
+		return err
+	}
 	if err := b.takeWrites(); err != nil {
 		return err
 	}

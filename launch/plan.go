@@ -43,11 +43,14 @@ type Plan struct {
 	Allow      []string      `json:"terminal_allow,omitempty"` // control-sequence classes
 	Workspace  string        `json:"workspace"`
 	Limits     limits.Plan   `json:"limits"`
+	Network    NetworkPlan   `json:"network"`
 
 	host   Host
 	base   uint32        // of a box that runs; see store.go
 	writes string        // of a box that starts: the directory that keeps what the agent writes
 	medium limits.Medium // and what they lie on
+
+	degrade []string // the layers that the profile lets go
 }
 
 // Degraded is a layer that this box lacks because the profile lets it go, and why.
@@ -74,6 +77,7 @@ func NewPlan(p profile.Profile, h Host, r Request) (Plan, error) {
 		Command: r.Command, Terminal: r.Terminal, Hostname: h.Files.Hostname, UID: uint32(uid), GID: uint32(gid),
 		IDs: h.IDs, Namespaces: slices.Clone(namespaces), Files: layout, Seccomp: true, Keyring: true,
 		Allow: p.Agent.Terminal, Workspace: h.Files.Workspace.Path, host: h,
+		Network: networkPlan(p.Network), degrade: p.Agent.Degrade,
 	}
 	if len(plan.Command) == 0 {
 		plan.Command = p.Agent.Command

@@ -15,6 +15,7 @@ import (
 	"runtime"
 	"runtime/debug"
 	"slices"
+	"sync/atomic"
 	"time"
 
 	"github.com/opencontainers/runc/libcontainer"
@@ -49,6 +50,10 @@ type Box struct {
 	writes    *os.File   // the file system of what the agent writes, where it is one of its own
 	making    *making    // of it
 	unkept    error      // why what was in it is gone
+	channel   *boxinit.Network
+	network   *Network
+	networked chan error // what became of its set-up
+	lastOwner atomic.Int64
 	onFull    func(context.Context, Reached) bool
 }
 
@@ -64,6 +69,9 @@ type Label struct {
 	// returns true, and who resumes it lets it write as much again; or it returns false, as a nil one does, and the box
 	// ends.
 	Full func(context.Context, Reached) bool
+	// Network serves the box's network, where the plan has one, and returns at once. It is called before the agent runs,
+	// which does not when it returns an error; Network.Close is for it to call.
+	Network func(*Network) error
 }
 
 // Start makes the box and runs the plan's command in it.
@@ -73,7 +81,7 @@ func Start(ctx context.Context, plan Plan, s Streams, label Label) (*Box, error)
 	defer debug.SetGCPercent(debug.SetGCPercent(-1)) // a collection during the start would cost more than it frees
 	plan.writes = label.Writes
 	plan.medium = plan.chooseMedium()
-	b := &Box{plan: plan, onFull: label.Full, stop: make(chan struct{}), ready: make(chan error, 1), before: make(chan error, 1)}
+	b := &Box{plan: plan, onFull: label.Full, stop: make(chan struct{}), ready: make(chan error, 1), before: make(chan error, 1), networked: make(chan error, 1)}
 	if err := b.start(ctx, s, label); err != nil {
 		b.cleanup()
 		return nil, err
@@ -119,6 +127,7 @@ func (b *Box) start(ctx context.Context, s Streams, label Label) error {
 		}
 		return b.explain(err)
 	}
+	go func() { b.networked <- b.openNetwork(label.Network) }()
 	files.close() // the box's end of the control socket above all: while we hold it, its end would not show
 	if err := b.agentRuns(ctx, s); err != nil {
 		return err
@@ -140,6 +149,7 @@ func interrupted(ctx context.Context) bool {
 // boxFiles are what the box's first process inherits; ours are closed once it has them.
 type boxFiles struct {
 	control, instructions *os.File
+	network               *os.File // the channel of Network
 	console, consoleChild *os.File
 	idmapping             *idmapping
 	mounts                []*os.File // detached, for PID 1 to attach
@@ -148,7 +158,7 @@ type boxFiles struct {
 }
 
 func (f *boxFiles) close() {
-	for _, c := range append(append(f.mounts, f.tasks...), f.control, f.instructions, f.console, f.consoleChild) {
+	for _, c := range append(append(f.mounts, f.tasks...), f.control, f.instructions, f.console, f.consoleChild, f.network) {
 		if c != nil {
 			c.Close()
 		}
@@ -188,6 +198,9 @@ func (b *Box) prepare(s Streams) (*boxFiles, error) {
 	if err == nil {
 		in.Held = true
 		err = b.makeGroup(f, in)
+	}
+	if err == nil {
+		err = b.makeNetwork(f, in)
 	}
 	if err != nil {
 		f.close()
@@ -237,7 +250,7 @@ func (p Plan) instructions(ids idPlan) (*boxinit.Instructions, error) {
 		if in.AgentFilter, err = seccomp.Agent(p.filter()); err != nil {
 			return nil, err
 		}
-		if in.InitFilter, err = initFilter(); err != nil {
+		if in.InitFilter, err = p.initFilter(); err != nil {
 			return nil, err
 		}
 	}
@@ -251,8 +264,8 @@ func (p Plan) instructions(ids idPlan) (*boxinit.Instructions, error) {
 	return in, nil
 }
 
-func initFilter() ([]bpf.RawInstruction, error) {
-	return seccomp.Init(seccomp.Options{Arch: runtime.GOARCH})
+func (p Plan) initFilter() ([]bpf.RawInstruction, error) {
+	return seccomp.Init(seccomp.Options{Arch: runtime.GOARCH, Sockets: len(p.Network.Publish) > 0})
 }
 
 // engine is the thread that libcontainer runs on. It stays until the box is over: what it forked would be told of
@@ -297,6 +310,9 @@ func (b *Box) launch(f *boxFiles) error {
 	b.process = &libcontainer.Process{
 		Args: []string{boxinit.Path, boxinit.RolePID1}, Cwd: "/", Init: true,
 		ExtraFiles: slices.Concat([]*os.File{f.control, f.instructions}, f.mounts, f.tasks),
+	}
+	if f.network != nil {
+		b.process.ExtraFiles = append(b.process.ExtraFiles, f.network)
 	}
 	if b.pipes != nil {
 		b.process.Stdin, b.process.Stdout, b.process.Stderr = b.pipes.stdin, b.pipes.stdout, b.pipes.stderr
@@ -371,6 +387,9 @@ func (b *Box) cleanup() {
 		_ = b.container.Destroy()
 	}
 	close(b.stop)
+	if b.channel != nil {
+		b.channel.Close()
+	}
 	b.closeWrites()
 	_ = b.group.Remove()
 	if b.ids != nil {

@@ -40,6 +40,7 @@ func Build(p profile.Profile, host Host) (Layout, profile.Findings) {
 	if b.covers > maxCovers {
 		b.find("workspace.mask", "the masked and protected paths need more than %d mounts; workspace.mode \"overlay\" needs none", maxCovers)
 	}
+	b.forwards()
 	b.mountpoints()
 	b.out.Skeleton = slices.SortedFunc(maps.Values(b.nodes), func(x, y Node) int { return comparePaths(x.Path, y.Path) })
 	sortMounts(b.out.Mounts)

@@ -81,6 +81,14 @@ func (b *builder) syntheticEtc() map[string]string {
 		"hosts":       "127.0.0.1\tlocalhost " + b.host.Hostname + "\n::1\tlocalhost ip6-localhost ip6-loopback\n",
 		"hostname":    b.host.Hostname + "\n",
 		"machine-id":  b.host.MachineID + "\n",
-		"resolv.conf": "# network.mode = \"none\": no name can be resolved\n",
+		"resolv.conf": b.resolvConf(),
 	}
+}
+
+// resolvConf names the resolver that egress answers at. It needs no search list: an unqualified name is no host here.
+func (b *builder) resolvConf() string {
+	if b.profile.Network.Mode == "allowlist" {
+		return "nameserver 127.0.0.1\nnameserver ::1\noptions timeout:10 attempts:2\n"
+	}
+	return "# network.mode = \"none\": no name can be resolved\n"
 }

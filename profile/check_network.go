@@ -11,6 +11,7 @@ func (c *checker) network() {
 	n := c.p.Network
 	c.each("network.allow", n.Allow, func(s string) *complaint { return hostProblem(s, false) })
 	c.each("network.deny", n.Deny, func(s string) *complaint { return hostProblem(s, true) })
+	c.each("network.private", n.Private, privateProblem)
 	c.each("network.publish", n.Publish, publishProblem)
 	c.each("network.forward", n.Forward, forwardProblem)
 	c.each("network.extra_ca", n.ExtraCA, fileProblem)
@@ -19,6 +20,49 @@ func (c *checker) network() {
 			c.finding("network.upstream_proxy", *w)
 		}
 	}
+	if n.UpstreamAuth != "" {
+		if w := referenceProblem(n.UpstreamAuth); w != nil {
+			c.finding("network.upstream_proxy_auth", *w)
+		} else if n.UpstreamProxy == "" {
+			c.add("network.upstream_proxy_auth", "is for a proxy, and there is none", "set network.upstream_proxy, or remove it")
+		}
+	}
+	if n.Mode == "none" {
+		c.unreachable()
+	}
+}
+
+// unreachable warns of what a box without a network cannot use.
+func (c *checker) unreachable() {
+	n := c.p.Network
+	for key, set := range map[string]bool{
+		"network.publish": len(n.Publish) > 0, "network.forward": len(n.Forward) > 0, "network.allow": len(n.Allow) > 0,
+	} {
+		if set {
+			c.warn(key, `has no effect: network.mode is "none"`, `write mode = "allowlist"`)
+		}
+	}
+}
+
+// privateRanges are what network.private may open: where an allowed name of a company's own network leads. Addresses of
+// a link, of clouds' metadata and of groups are not among them; see internal/egress.
+var privateRanges = []string{"10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "100.64.0.0/10", "127.0.0.0/8", "fc00::/7", "::1/128"}
+
+func privateProblem(s string) *complaint {
+	r, err := netip.ParsePrefix(s)
+	if err != nil || r != r.Masked() || r.Addr().Is4In6() {
+		hint := `write "10.1.0.0/16", or "10.1.2.3/32" for one address`
+		if err == nil && !r.Addr().Is4In6() {
+			hint = fmt.Sprintf("write %q", r.Masked())
+		}
+		return &complaint{msg: fmt.Sprintf("%q is not a range of addresses", s), hint: hint}
+	}
+	for _, p := range privateRanges {
+		if all := netip.MustParsePrefix(p); all.Bits() <= r.Bits() && all.Contains(r.Addr()) {
+			return nil
+		}
+	}
+	return &complaint{msg: fmt.Sprintf("%q is not a range of private addresses", s), hint: "they are " + strings.Join(privateRanges, ", ")}
 }
 
 func publishProblem(s string) *complaint {
@@ -30,9 +74,17 @@ func publishProblem(s string) *complaint {
 	return nil
 }
 
+// UnixForward is what an entry of network.forward begins with that is the path of a socket.
+const UnixForward = "unix:"
+
+// ForwardAddr is the address of an entry of network.forward that is one.
+func ForwardAddr(entry string) (netip.AddrPort, error) {
+	return netip.ParseAddrPort(strings.Replace(entry, "localhost:", "127.0.0.1:", 1))
+}
+
 func forwardProblem(s string) *complaint {
 	const hint = `write "127.0.0.1:5432" or "unix:/path/to/socket"`
-	if p, ok := strings.CutPrefix(s, "unix:"); ok {
+	if p, ok := strings.CutPrefix(s, UnixForward); ok {
 		if !fullPath(p) || cleanPath(p) != p || p == "/" {
 			return &complaint{msg: fmt.Sprintf("%q is not the full path of a socket", s), hint: hint}
 		}
@@ -74,6 +126,18 @@ func proxyProblem(s string) *complaint {
 	return nil
 }
 
+// readable refuses a rule about requests that are encrypted: to ignore it would allow all of them.
+func (c *checker) readable(at string, r NetworkRule) {
+	p, err := ParseHostPattern(r.Host, false)
+	if err != nil || len(r.Methods) == 0 && len(r.Paths) == 0 {
+		return
+	}
+	if p.Port == 0 || p.Port == 443 || p.Registry != "" {
+		c.add(at, "methods and paths of a TLS connection are not available in this version of agentbox",
+			`name a port that speaks plain HTTP ("`+p.Host.String()+`:80"), or remove methods and paths`)
+	}
+}
+
 var httpMethod = lazily(`^[A-Z]{1,20}$`)
 
 func (c *checker) rules() {
@@ -84,8 +148,14 @@ func (c *checker) rules() {
 		} else if w := hostProblem(r.Host, false); w != nil {
 			c.finding(at+".host", *w)
 		}
-		if len(r.Methods) == 0 && len(r.Paths) == 0 {
-			c.add(at, "narrows nothing", "give it methods, paths or both")
+		if len(r.Methods) == 0 && len(r.Paths) == 0 && r.Connections == 0 && r.Rate == "" && r.BytesOut == 0 {
+			c.add(at, "narrows nothing", "give it methods, paths, connections, rate or bytes_out")
+		}
+		c.readable(at, r)
+		atLeast(c, at+".connections", r.Connections, 1, 1<<20)
+		atLeast(c, at+".bytes_out", r.BytesOut, 1, 1<<60)
+		if r.Rate != "" && !rate().MatchString(r.Rate) {
+			c.add(at+".rate", fmt.Sprintf("%q is not a rate", r.Rate), `write a number and "/s", "/min" or "/h" ("60/min")`)
 		}
 		c.each(at+".methods", r.Methods, func(s string) *complaint {
 			if !httpMethod().MatchString(s) {

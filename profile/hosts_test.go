@@ -5,7 +5,7 @@ import "testing"
 func TestHostsThatAreFine(t *testing.T) {
 	for _, host := range []string{
 		"api.github.com", "api.github.com:8443", "*.example.com", "*.example.com:443", "localhost", "10.0.0.1", "10.0.0.1:80",
-		"[::1]:80", "[::1]", "2001:db8::1", "xn--bcher-kva.example", "@npm", "@cargo",
+		"[::1]:80", "[::1]", "2001:db8::1", "xn--bcher-kva.example", "my_service.internal", "@npm", "@cargo",
 	} {
 		if w := hostProblem(host, false); w != nil {
 			t.Errorf("%q: %s", host, w.msg)
@@ -20,7 +20,7 @@ func TestHostsThatAreFine(t *testing.T) {
 
 func TestHostsThatAreNot(t *testing.T) {
 	for _, host := range []string{
-		"", "*", "*.", "**.example.com", "*.com", "*.co.uk", "*.localhost", "a b", "a_b.example.com", "EXAMPLE.com", "example.com.",
+		"", "*", "*.", "**.example.com", "*.com", "*.co.uk", "*.localhost", "a b", "EXAMPLE.com", "example.com.",
 		"http://example.com", "example.com/path", "example.com:0", "example.com:65536", "example.com:+80", "me@example.com",
 		"[::1", "[::1]80", "[1.2.3.4]:80", "10.0.0.0/8", "@", "@brew",
 	} {

@@ -101,18 +101,23 @@ type Network struct {
 	Mode          string        `toml:"mode" json:"mode"`
 	Allow         []string      `toml:"allow" json:"allow"`
 	Deny          []string      `toml:"deny" json:"deny"`
+	Private       []string      `toml:"private" json:"private"`
 	Publish       []string      `toml:"publish" json:"publish"`
 	Forward       []string      `toml:"forward" json:"forward"`
 	UpstreamProxy string        `toml:"upstream_proxy" json:"upstream_proxy"`
+	UpstreamAuth  string        `toml:"upstream_proxy_auth" json:"upstream_proxy_auth"`
 	ExtraCA       []string      `toml:"extra_ca" json:"extra_ca"`
 	Rules         []NetworkRule `toml:"rule" json:"rule"`
 }
 
-// NetworkRule narrows an allowed host to methods and paths.
+// NetworkRule narrows an allowed host.
 type NetworkRule struct {
-	Host    string   `toml:"host" json:"host"`
-	Methods []string `toml:"methods" json:"methods"`
-	Paths   []string `toml:"paths" json:"paths"`
+	Host        string   `toml:"host" json:"host"`
+	Methods     []string `toml:"methods" json:"methods"`
+	Paths       []string `toml:"paths" json:"paths"`
+	Connections int64    `toml:"connections" json:"connections"`
+	Rate        string   `toml:"rate" json:"rate"`
+	BytesOut    Size     `toml:"bytes_out" json:"bytes_out"`
 }
 
 // Credential names a secret that is added outside the box; it never holds the
@@ -211,13 +216,14 @@ const (
 	DegradeCgroupNamespace = "cgroup-namespace" // the private view of control groups
 	DegradeKeyring         = "keyring"          // the new session keyring
 	DegradeLateMasks       = "late-masks"       // masks for what appears after the start, in a rw workspace
+	DegradeCapture         = "capture"          // the capture of connections by clients that know of no proxy
 )
 
 // DegradeNames lists the layers that agent.degrade may name.
 func DegradeNames() []string {
 	return []string{
 		DegradeLandlock, DegradeSeccomp, DegradeIdmap,
-		DegradeCgroupNamespace, DegradeKeyring, DegradeLateMasks,
+		DegradeCgroupNamespace, DegradeKeyring, DegradeLateMasks, DegradeCapture,
 	}
 }
 

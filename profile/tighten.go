@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"maps"
+	"net/netip"
 	"reflect"
 	"slices"
 	"strings"
@@ -196,11 +197,23 @@ func covers(k Key, have, want string) bool {
 		literal := !strings.ContainsAny(have+want, `*?[\!`)
 		return literal && cleanPath(want) == want && strings.HasPrefix(want, have+"/")
 	case "network.allow", "credential[].hosts":
-		rest, wild := strings.CutPrefix(have, "*.")
-		label, parent, ok := strings.Cut(want, ".")
-		return wild && ok && label != "*" && label != "" && parent == rest
+		return coversHost(have, want)
+	case "network.private":
+		h, err1 := netip.ParsePrefix(have)
+		w, err2 := netip.ParsePrefix(want)
+		return err1 == nil && err2 == nil && h.Bits() <= w.Bits() && h.Contains(w.Addr())
 	}
 	return false
+}
+
+// coversHost reports whether an entry of a host list allows every host that another does.
+func coversHost(have, want string) bool {
+	h, err1 := ParseHostPattern(have, false)
+	w, err2 := ParseHostPattern(want, false)
+	if err1 != nil || err2 != nil || max(h.Port, 443) != max(w.Port, 443) && h.Port != w.Port {
+		return false
+	}
+	return h.Subdomains && h.Match(w.Host)
 }
 
 // change describes two values. A text that is not one of the key's words is not

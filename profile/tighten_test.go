@@ -53,12 +53,17 @@ allow = ["*.example.com", "@npm"]
 deny = ["bad.example.com"]
 publish = ["3000", "4000"]
 forward = ["127.0.0.1:5432", "127.0.0.1:6379"]
+private = ["10.0.0.0/8"]
 upstream_proxy = "http://proxy:3128"
+upstream_proxy_auth = "env:PROXY"
 extra_ca = ["/a.pem", "/b.pem"]
 [[network.rule]]
 host = "api.example.com"
 methods = ["GET"]
 paths = ["/a"]
+connections = 2
+rate = "5/s"
+bytes_out = "1MiB"
 [[credential]]
 name = "c"
 source = "env:C"
@@ -131,21 +136,29 @@ var moves = map[string]struct{ tight, wide string }{
 	"limits.enforcement": {`limits.enforcement = "kernel"`, `limits.enforcement = "watched"`},
 	"limits.execs":       {`limits.execs = 1`, `limits.execs = 0`},
 
-	"network.mode":           {`network.mode = "none"`, `network.mode = "host"`},
-	"network.allow":          {`network.allow = ["api.example.com"]`, `network.allow = ["api.example.org"]`},
-	"network.deny":           {`network.deny = ["*"]`, ``}, // it can only be added to
-	"network.publish":        {`network.publish = ["3000"]`, `network.publish = ["5000"]`},
-	"network.forward":        {`network.forward = ["127.0.0.1:5432"]`, `network.forward = ["127.0.0.1:22"]`},
-	"network.upstream_proxy": {`network.upstream_proxy = "http://proxy:3128"`, `network.upstream_proxy = ""`},
-	"network.extra_ca":       {`network.extra_ca = ["/a.pem"]`, `network.extra_ca = ["/c.pem"]`},
-	"network.rule": {"[[network.rule]]\nhost = 'api.example.com'\nmethods = ['GET']\npaths = ['/a']",
-		"[[network.rule]]\nhost = 'api.example.com'\nmethods = ['GET']"},
-	"network.rule[].host": {"[[network.rule]]\nhost = 'api.example.com'\nmethods = ['GET']\npaths = ['/a']",
-		"[[network.rule]]\nhost = 'www.example.com'\nmethods = ['GET']\npaths = ['/a']"},
-	"network.rule[].methods": {"[[network.rule]]\nhost = 'api.example.com'\nmethods = ['GET']\npaths = ['/a']",
-		"[[network.rule]]\nhost = 'api.example.com'\nmethods = ['GET', 'PUT']\npaths = ['/a']"},
-	"network.rule[].paths": {"[[network.rule]]\nhost = 'api.example.com'\nmethods = ['GET']\npaths = ['/a']",
-		"[[network.rule]]\nhost = 'api.example.com'\nmethods = ['GET']\npaths = ['/**']"},
+	"network.mode":                {`network.mode = "none"`, `network.mode = "host"`},
+	"network.allow":               {`network.allow = ["api.example.com"]`, `network.allow = ["api.example.org"]`},
+	"network.deny":                {`network.deny = ["*"]`, ``}, // it can only be added to
+	"network.publish":             {`network.publish = ["3000"]`, `network.publish = ["5000"]`},
+	"network.forward":             {`network.forward = ["127.0.0.1:5432"]`, `network.forward = ["127.0.0.1:22"]`},
+	"network.upstream_proxy":      {`network.upstream_proxy = "http://proxy:3128"`, `network.upstream_proxy = ""`},
+	"network.extra_ca":            {`network.extra_ca = ["/a.pem"]`, `network.extra_ca = ["/c.pem"]`},
+	"network.private":             {`network.private = ["10.1.0.0/16"]`, `network.private = ["192.168.0.0/16"]`},
+	"network.upstream_proxy_auth": {`network.upstream_proxy_auth = "env:PROXY"`, `network.upstream_proxy_auth = "env:OTHER"`},
+	"network.rule": {sameRule,
+		"[[network.rule]]\nhost = 'api.example.com'\nmethods = ['GET']\nconnections = 2\nrate = '5/s'\nbytes_out = '1MiB'"},
+	"network.rule[].host": {sameRule,
+		"[[network.rule]]\nhost = 'www.example.com'\nmethods = ['GET']\npaths = ['/a']\nconnections = 2\nrate = '5/s'\nbytes_out = '1MiB'"},
+	"network.rule[].methods": {sameRule,
+		"[[network.rule]]\nhost = 'api.example.com'\nmethods = ['GET', 'PUT']\npaths = ['/a']\nconnections = 2\nrate = '5/s'\nbytes_out = '1MiB'"},
+	"network.rule[].paths": {sameRule,
+		"[[network.rule]]\nhost = 'api.example.com'\nmethods = ['GET']\npaths = ['/**']\nconnections = 2\nrate = '5/s'\nbytes_out = '1MiB'"},
+	"network.rule[].connections": {sameRule,
+		"[[network.rule]]\nhost = 'api.example.com'\nmethods = ['GET']\npaths = ['/a']\nconnections = 3\nrate = '5/s'\nbytes_out = '1MiB'"},
+	"network.rule[].rate": {sameRule,
+		"[[network.rule]]\nhost = 'api.example.com'\nmethods = ['GET']\npaths = ['/a']\nconnections = 2\nrate = '6/s'\nbytes_out = '1MiB'"},
+	"network.rule[].bytes_out": {sameRule,
+		"[[network.rule]]\nhost = 'api.example.com'\nmethods = ['GET']\npaths = ['/a']\nconnections = 2\nrate = '5/s'\nbytes_out = '2MiB'"},
 
 	"credential":          {"[[credential]]\nname = 'c'", "[[credential]]\nname = 'd'"},
 	"credential[].name":   {"[[credential]]\nname = 'c'", "[[credential]]\nname = 'C'"},
@@ -190,6 +203,9 @@ func over(t *testing.T, data string, trusted bool) (*Effective, Findings) {
 		{Name: "agentbox.toml", Kind: Project, Trusted: trusted, Data: []byte(data)},
 	}, nil)
 }
+
+// sameRule is the rule that the lower layer has.
+const sameRule = "[[network.rule]]\nhost = 'api.example.com'\nmethods = ['GET']\npaths = ['/a']\nconnections = 2\nrate = '5/s'\nbytes_out = '1MiB'"
 
 func TestAnUntrustedFileOnlyTightens(t *testing.T) {
 	for _, k := range Schema() {

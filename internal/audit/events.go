@@ -17,6 +17,7 @@ func events() []Event {
 		&Start{}, &Ready{}, &Exec{}, &Freeze{}, &Resume{}, &Kill{}, &End{},
 		&LimitReached{}, &Usage{},
 		&ApplyBegin{}, &ApplyItems{}, &Apply{}, &ApplyUndone{}, &Recover{}, &Discard{},
+		&NetworkStart{}, &NetworkConnection{}, &NetworkRefused{},
 		&Checkpoint{}, &Seal{}, &Continued{},
 	}
 }

@@ -49,6 +49,8 @@ enum tag {
 	TAG_RLIMIT,
 	TAG_AFFINITY,
 	TAG_MASK,
+	TAG_NETWORK,
+	TAG_SOCKET,
 	TAG_END,
 };
 
@@ -132,6 +134,12 @@ struct dir {
 	char path[];
 };
 
+/* A socket that the supervisor wants of the box's network namespace; see socket(2). */
+struct socket_wanted {
+	uint32_t family, type, protocol, pad;
+	char path[]; /* of AF_UNIX; otherwise empty */
+};
+
 struct list {
 	void **items;
 	size_t len, cap;
@@ -143,10 +151,11 @@ struct filter {
 };
 
 struct instructions {
-	struct list argv, env, rules, nodes, masks, dirs, mounts, groups, limits;
+	struct list argv, env, rules, nodes, masks, dirs, mounts, groups, limits, sockets;
 	const char *cwd;
 	const struct ids *ids;
 	const struct landlock_attr *landlock;
+	const uint32_t *network; /* the descriptor of the channel that sockets go over; NULL: there is none */
 	struct filter agent, init;
 	struct filter affinity; /* a mask for sched_setaffinity(2) */
 };
@@ -171,6 +180,8 @@ void overlay_masks(struct report *r, const struct instructions *in);
 void overlay_mount(struct report *r, const struct instructions *in, int on, const char *data);
 void box_directories(struct report *r, const struct instructions *in);
 void share(struct report *r, int fd);
+void network_sockets(const struct instructions *in, int with_path);
+int network_request(int channel);
 void pid1(struct report *r, const struct instructions *in) __attribute__((noreturn));
 
 #endif

@@ -119,6 +119,12 @@ static int record(struct report *r, struct instructions *in, uint32_t tag, void 
 	case TAG_AFFINITY:
 		in->affinity = (struct filter){ data, len };
 		return 1;
+	case TAG_NETWORK:
+		in->network = sized(r, data, len, sizeof(uint32_t));
+		return 1;
+	case TAG_SOCKET:
+		push(r, &in->sockets, with_path(r, data, len, sizeof(struct socket_wanted)));
+		return 1;
 	case TAG_END:
 		return 0;
 	}
@@ -157,7 +163,7 @@ void instructions_read(struct report *r, struct instructions *in)
 			die(r, EBADMSG);
 		at += padded;
 	}
-	if (!in->argv.len || !in->cwd || !in->ids)
+	if (!in->argv.len || !in->cwd || !in->ids || (in->sockets.len && !in->network))
 		die(r, EBADMSG);
 	if (!in->env.items)
 		push(r, &in->env, NULL);

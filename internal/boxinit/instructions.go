@@ -70,7 +70,15 @@ type Instructions struct {
 	Mounts      []Mount              // on top of it, in this order
 	Groups      []uint32             // descriptors: "0" is written to each to join a control group
 	Limits      []Limit
-	Affinity    []int // the only processors; none: the caller's
+	Affinity    []int    // the only processors; none: the caller's
+	Network     uint32   // descriptor of the channel that Sockets go over, see Network; 0: none
+	Sockets     []Socket // made by PID 1 in the box's network namespace, for the supervisor
+}
+
+// A Socket is one of socket(2).
+type Socket struct {
+	Family, Type, Protocol int
+	Path                   string // of AF_UNIX: where it is bound in the box
 }
 
 // Landlock is a ruleset of landlock(7): struct landlock_ruleset_attr and its rules.
@@ -161,6 +169,8 @@ const (
 	tagRlimit
 	tagAffinity
 	tagMask
+	tagNetwork
+	tagSocket
 	tagEnd
 )
 
@@ -302,6 +312,12 @@ func (in *Instructions) Encode() ([]byte, error) {
 	}
 	if len(in.Affinity) > 0 {
 		e.record(tagAffinity, cpuMask(in.Affinity))
+	}
+	if in.Network != 0 {
+		e.record(tagNetwork, words32(in.Network))
+	}
+	for _, s := range in.Sockets {
+		e.text(tagSocket, words32(uint32(s.Family), uint32(s.Type), uint32(s.Protocol), 0), s.Path)
 	}
 	e.record(tagEnd, nil)
 	if len(in.Args) == 0 {

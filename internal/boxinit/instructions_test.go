@@ -52,12 +52,12 @@ func TestBothHalvesCountAlike(t *testing.T) {
 		"STEP_DESCRIPTORS": int(StepDescriptors), "STEP_SECCOMP": int(StepSeccomp), "STEP_EXEC": int(StepExec),
 		"TAG_ARG": tagArg, "TAG_ENV": tagEnv, "TAG_CWD": tagDir, "TAG_IDS": tagIDs, "TAG_LANDLOCK": tagLandlock, "TAG_LANDLOCK_RULE": tagLandlockRule,
 		"TAG_AGENT_FILTER": tagAgentFilter, "TAG_INIT_FILTER": tagInitFilter, "TAG_NODE": tagNode, "TAG_DIR": tagMkdir, "TAG_MOUNT": tagMount,
-		"TAG_GROUP": tagGroup, "TAG_RLIMIT": tagRlimit, "TAG_AFFINITY": tagAffinity, "TAG_END": tagEnd,
+		"TAG_GROUP": tagGroup, "TAG_RLIMIT": tagRlimit, "TAG_AFFINITY": tagAffinity, "TAG_MASK": tagMask, "TAG_NETWORK": tagNetwork, "TAG_SOCKET": tagSocket, "TAG_END": tagEnd,
 		"FLAG_NESTED": flagNested, "FLAG_INNER_ROOT": flagInnerRoot, "FLAG_TERMINAL": flagTerminal, "FLAG_DIE_WITH_PARENT": flagDieWithParent, "FLAG_HELD": flagHeld,
 		"EVENT_FAILED": int(Failed), "EVENT_RUNNING": int(Running), "EVENT_STOPPED": int(Stopped), "EVENT_CONTINUED": int(Continued),
 		"EVENT_EXITED": int(Exited), "EVENT_FORKED": int(Forked), "TO_AGENT": int(ToAgent), "TO_GROUP": int(ToGroup), "TO_ALL": int(ToAll),
 		"MOUNT_HOST": int(MountHost), "MOUNT_BOX": int(MountBox), "MOUNT_TMPFS": int(MountTmpfs), "MOUNT_COVER": int(MountCover), "MOUNT_FD": int(MountFD),
-		"NODE_DIR": int(NodeDir), "NODE_FILE": int(NodeFile), "NODE_LINK": int(NodeLink), "NODE_WHITEOUT": int(NodeWhiteout), "MOUNT_OVERLAY": int(MountOverlay), "MOUNT_SHARED": int(MountShared), "EVENT_SHARED": int(Shared), "TAG_MASK": tagMask,
+		"NODE_DIR": int(NodeDir), "NODE_FILE": int(NodeFile), "NODE_LINK": int(NodeLink), "NODE_WHITEOUT": int(NodeWhiteout), "MOUNT_OVERLAY": int(MountOverlay), "MOUNT_SHARED": int(MountShared), "EVENT_SHARED": int(Shared),
 	} {
 		if got, ok := c[name]; !ok || got != value {
 			t.Errorf("%s is %d in C (there: %v), %d in Go", name, got, ok, value)

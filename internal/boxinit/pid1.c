@@ -62,6 +62,8 @@ static void agent_side(int gate, const struct instructions *in)
 	char go;
 
 	close(FD_CONTROL);
+	if (in->network)
+		close(*in->network);
 	join_groups(&r, in);
 	r.step = STEP_TERMINAL;
 	/* As a shell starts a job: a group of its own below a session leader, so that Ctrl-Z stops it. */
@@ -96,6 +98,8 @@ static struct agent fork_agent(struct report *r, const struct instructions *in)
 	close(pair[1]);
 	for (size_t i = 0; i < in->groups.len; i++)
 		close(*(const uint32_t *)in->groups.items[i]);
+	/* Before all that takes time: the supervisor works on them meanwhile. */
+	network_sockets(in, 0);
 	if (in->ids->flags & FLAG_HELD)
 		send_message(FD_CONTROL, EVENT_FORKED, 0, child, NULL);
 	return (struct agent){ child, pair[0] };
@@ -244,16 +248,19 @@ void pid1(struct report *r, const struct instructions *in)
 	box_root(r, in);
 	box_mounts(r, in);
 	box_directories(r, in);
+	network_sockets(in, 1);
 	if (in->ids->flags & FLAG_HELD)
 		await_release(r);
 	release(r, started);
 	shed(r, in);
 	send_message(FD_CONTROL, EVENT_RUNNING, 0, agent, NULL);
-	struct pollfd fds[2] = { { FD_CONTROL, POLLIN, 0 }, { signals, POLLIN, 0 } };
+	struct pollfd fds[3] = { { FD_CONTROL, POLLIN, 0 }, { signals, POLLIN, 0 }, { in->network ? (int)*in->network : -1, POLLIN, 0 } };
 	reap(agent);
 	for (;;) {
-		if (poll(fds, 2, -1) < 0 && errno != EINTR)
+		if (poll(fds, 3, -1) < 0 && errno != EINTR)
 			_exit(137);
+		if (fds[2].revents && !network_request(fds[2].fd))
+			fds[2].fd = -1;
 		if (fds[1].revents)
 			forward(signals, agent);
 		if (fds[0].revents)

@@ -92,6 +92,10 @@ func printed(in Instructions) string {
 		mask = cpuMask(in.Affinity)
 	}
 	line("affinity %x", mask)
+	line("network %d", in.Network)
+	for _, s := range in.Sockets {
+		line("socket %d %d %d\nat %x", s.Family, s.Type, s.Protocol, s.Path)
+	}
 	return b.String()
 }
 
@@ -107,6 +111,7 @@ func full() Instructions {
 		Mounts: []Mount{{Kind: MountHost, Source: "/usr", Target: "/usr", Set: 1 << 20, Clear: 1, Dev: 1 << 33, Ino: 1 << 62},
 			{Kind: MountTmpfs, Target: "/tmp", Data: "mode=1777", Create: true}, {Kind: MountFD, FD: FirstMount, Target: "/p"}},
 		Groups: []uint32{6, 7}, Limits: []Limit{{7, 1 << 50}, {4, 0}}, Affinity: []int{0, 3, 64},
+		Network: 8, Sockets: []Socket{{Family: 2, Type: 1}, {Family: 1, Type: 1, Path: "/run/db.sock"}},
 	}
 }
 

@@ -69,7 +69,7 @@ func oneFile(oob []byte) (*os.File, error) {
 			return nil, err
 		}
 		for _, fd := range fds { // one fits
-			file = os.NewFile(uintptr(fd), "what the agent writes")
+			file = os.NewFile(uintptr(fd), "from the box")
 		}
 	}
 	return file, nil

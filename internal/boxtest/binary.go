@@ -50,8 +50,19 @@ func checkBinary(path string) error {
 // its path. See testdata/probe for what it prints.
 func Probe(t testing.TB, dir string) string {
 	t.Helper()
-	path := filepath.Join(dir, "probe")
-	if err := copyProgram(built(t, "testdata/probe", "probe"), path); err != nil {
+	return program(t, dir, "probe")
+}
+
+// Fetch puts an HTTP client in Go into dir; see testdata/fetch.
+func Fetch(t testing.TB, dir string) string {
+	t.Helper()
+	return program(t, dir, "fetch")
+}
+
+func program(t testing.TB, dir, name string) string {
+	t.Helper()
+	path := filepath.Join(dir, name)
+	if err := copyProgram(built(t, "testdata/"+name, name), path); err != nil {
 		t.Fatal(err)
 	}
 	return path

@@ -81,7 +81,7 @@ func TestNeed(t *testing.T) {
 }
 
 func TestEveryFeatureIsProbed(t *testing.T) {
-	for _, f := range []Feature{Root, Userns, Newuidmap, Overlay, UsernsOverlay, Landlock, Seccomp, Idmap, Cgroup1, Cgroup2,
+	for _, f := range []Feature{Root, Userns, Newuidmap, Overlay, UsernsOverlay, Landlock, Seccomp, Idmap, Cgroup1, Cgroup2, Veth,
 		Tmux, Git, Npm, Node, Python, Go} {
 		t.Logf("%-14s %v", f, probed(f))
 		if Has(f) != (probed(f) == nil) {

@@ -32,6 +32,7 @@ const (
 	Cgroup1       Feature = "cgroup1" // version 1 controllers that can be written
 	Cgroup2       Feature = "cgroup2" // the unified hierarchy, with controllers
 	VM            Feature = "vm"      // package vm can boot a machine: qemu, a static busybox, newuidmap, and a source of Debian's kernel
+	Veth          Feature = "veth"    // root can join network namespaces by a pair of devices
 	Tmux          Feature = "tmux"
 	Git           Feature = "git"
 	Npm           Feature = "npm"
@@ -114,6 +115,8 @@ func probe(f Feature) error {
 		return probeCgroup2("/sys/fs/cgroup")
 	case VM:
 		return probeVM()
+	case Veth:
+		return probeVeth()
 	case NpmRegistry:
 		// Not "npm ping": it succeeds where every download fails for its certificate.
 		return try(exec.Command("npm", "view", "--silent", "--fetch-retries=0", "@anthropic-ai/claude-code", "version"))
@@ -151,6 +154,16 @@ func probeRoot() error {
 		return fmt.Errorf("the tests run as user %d", os.Geteuid())
 	}
 	return try(exec.Command("unshare", "--mount", "--pid", "--fork", "--net", "true"))
+}
+
+func probeVeth() error {
+	for _, program := range []string{"nsenter", "setpriv", "env"} {
+		if _, err := exec.LookPath(program); err != nil {
+			return err
+		}
+	}
+	return try(exec.Command("unshare", "--net", "sh", "-ec",
+		"ip link add near type veth peer name far; ip address add 2001:db8::1/128 dev near nodad"))
 }
 
 func probeNewuidmap() error {

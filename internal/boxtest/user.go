@@ -2,6 +2,7 @@ package boxtest
 
 import (
 	"bufio"
+	"cmp"
 	"errors"
 	"fmt"
 	"os"
@@ -26,8 +27,9 @@ type Account struct {
 	Name       string
 	UID, GID   int
 	Home       string
-	RuntimeDir string // private to the test, mode 0700
-	Path       string // the PATH of its commands
+	RuntimeDir string   // private to the test, mode 0700
+	Path       string   // the PATH of its commands
+	Enter      []string // the start of a command of root's that runs another elsewhere, as nsenter does; none: here
 }
 
 // User returns an ordinary user. As root it is agentbox-test, made if need be,
@@ -181,7 +183,29 @@ func (a *Account) Command(t testing.TB, dir string, argv ...string) *exec.Cmd {
 	cmd.Args[0] = argv[0]
 	a.prepare(cmd, dir)
 	cmd.Env = a.Environ()
+	if len(a.Enter) > 0 {
+		if err := a.enter(cmd, argv); err != nil {
+			t.Fatal("boxtest: ", err)
+		}
+	}
 	return cmd
+}
+
+// enter makes root begin the command, in the same process as what it becomes: what leads elsewhere may need root, and
+// forgets the directory.
+func (a *Account) enter(cmd *exec.Cmd, argv []string) error {
+	args := append(slices.Clone(a.Enter), "setpriv", fmt.Sprintf("--reuid=%d", a.UID), fmt.Sprintf("--regid=%d", a.GID),
+		"--clear-groups", "env", "--chdir="+cmp.Or(cmd.Dir, "/"))
+	for _, program := range []string{a.Enter[0], "setpriv", "env"} {
+		path, err := exec.LookPath(program)
+		if err != nil {
+			return err
+		}
+		args[slices.Index(args, program)] = path
+	}
+	cmd.Path, cmd.Args = args[0], append(args, argv...)
+	cmd.SysProcAttr.Credential = nil
+	return nil
 }
 
 func (a *Account) prepare(cmd *exec.Cmd, dir string) {

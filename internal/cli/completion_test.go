@@ -54,7 +54,7 @@ func TestComplete(t *testing.T) {
 		"agentbox run --tty never --degr":      ": --degrade",
 		"agentbox run --tty=never --degr":      ": --degrade",
 		"agentbox run --degrade key":           ": keyring",
-		"agentbox run --network ":              ": none",
+		"agentbox run --network ":              ": none allowlist",
 		"agentbox run -p m":                    ":files mine",
 		"agentbox run --result ":               ":files",
 		"agentbox run --expose ":               ":files",

@@ -30,6 +30,7 @@ type profileFlag struct {
 	key     string
 	usage   string
 	list    bool
+	online  bool                      // it makes no sense without a network, so it asks for one
 	convert func(string) (any, error) // of each value; nil keeps it
 }
 
@@ -38,7 +39,11 @@ var profileFlags = []profileFlag{
 	{name: "workspace", section: "workspace", key: "path", usage: "the project, a directory `DIR` (default: the current one)", convert: fullPath},
 	{name: "mode", section: "workspace", key: "mode", usage: "what the agent may do in the workspace: `ro|overlay|rw`"},
 	{name: "apply", section: "workspace", key: "apply", usage: "when the agent has ended, apply without a question: `none|handoff-free|all`"},
-	{name: "network", section: "network", key: "mode", usage: "what may leave the box: `none`"},
+	{name: "allow-host", section: "network", key: "allow", usage: "let the agent reach `HOST` or HOST:PORT (default port 443); *.HOST for every name below it", list: true, online: true},
+	{name: "deny-host", section: "network", key: "deny", usage: "do not let it reach `HOST`, whatever else allows it", list: true},
+	{name: "publish", section: "network", key: "publish", usage: "show the box's `PORT`, or HOSTPORT:PORT, on the host's loopback", list: true, online: true},
+	{name: "forward", section: "network", key: "forward", usage: "let it reach the host's `ADDRESS`: 127.0.0.1:PORT or unix:PATH", list: true, online: true},
+	{name: "network", section: "network", key: "mode", usage: "what may leave the box: `none|allowlist`"},
 	{name: "mask", section: "workspace", key: "mask", usage: "`PATTERN` of files that the agent must not read", list: true},
 	{name: "protect", section: "workspace", key: "protect", usage: "`PATTERN` of files that the agent must not write", list: true},
 	{name: "expose", section: "rootfs", key: "expose", usage: "show `PATH` of the host, read-only", list: true, convert: homePath},
@@ -157,7 +162,11 @@ func (f profileFlag) document(values []any) map[string]any {
 	case f.list:
 		set = values
 	}
-	return map[string]any{section: map[string]any{f.key: set}}
+	table := map[string]any{f.key: set}
+	if f.online {
+		table["mode"] = "allowlist"
+	}
+	return map[string]any{section: table}
 }
 
 func fullPath(p string) (any, error) { return filepath.Abs(p) }

@@ -20,9 +20,15 @@ var mayImport = map[string][]string{
 	"profile":                     {},
 	"mounts":                      {"profile"},
 	"limits":                      {"profile"},
-	"launch":                      {"profile", "mounts", "limits", "internal/seccomp", "internal/boxinit", "internal/vt", "internal/session", "internal/cgroup", "internal/workspace"},
+	"launch":                      {"profile", "mounts", "limits", "internal/seccomp", "internal/boxinit", "internal/vt", "internal/session", "internal/cgroup", "internal/workspace", "internal/capture"},
+	"internal/capture":            {},
 	"internal/workspace":          {"profile", "internal/audit", "internal/workspace/textdiff"},
 	"internal/workspace/textdiff": {},
+	"internal/egress":             {"profile", "internal/audit", "internal/capture", "internal/egress/hello", "internal/egress/socks"},
+	"internal/egress/hello":       {},
+	"internal/egress/socks":       {},
+	"internal/registry":           {},
+	"internal/secret":             {},
 	"internal/audit":              {},
 	"internal/cgroup":             {"limits"},
 	"internal/seccomp":            {},
@@ -31,11 +37,12 @@ var mayImport = map[string][]string{
 	"internal/session":            {},
 	"internal/doctor":             {"profile", "launch", "limits", "internal/cgroup", "internal/workspace"},
 	"internal/boxtest":            {},
+	"internal/boxtest/world":      {"internal/boxtest"},
 	"internal/boxtest/vm":         {"internal/boxtest", "internal/boxtest/vm/wire"},
 	"internal/boxtest/vm/wire":    {},
 	"internal/bench":              {},
-	"internal/e2e":                {"internal/boxtest", "internal/boxtest/vm"},
-	"internal/cli":                {"profile", "mounts", "limits", "launch", "internal/seccomp", "internal/session", "internal/doctor", "internal/audit", "internal/workspace"},
+	"internal/e2e":                {"internal/boxtest", "internal/boxtest/vm", "internal/boxtest/world"},
+	"internal/cli":                {"profile", "mounts", "limits", "launch", "internal/seccomp", "internal/session", "internal/doctor", "internal/audit", "internal/workspace", "internal/capture", "internal/egress", "internal/registry", "internal/secret"},
 }
 
 // engine are the packages of libcontainer that only launch imports; mounts and limits may use its values.
@@ -45,7 +52,7 @@ var engine = map[string][]string{
 	"github.com/opencontainers/runc/libcontainer/configs": {"launch", "mounts", "limits"},
 	"github.com/urfave/cli/v2":                            {"internal/cli"},
 	"github.com/fatih/color":                              {"internal/cli"},
-	"github.com/BurntSushi/toml":                          {"profile", "internal/cli"},
+	"github.com/BurntSushi/toml":                          {"profile", "internal/cli", "internal/registry"},
 }
 
 const module = "agentbox/"

@@ -95,7 +95,7 @@ func (c *caller) showRecord(r audit.Record, raw bool) {
 		c.voice.script(r.Line() + "\n")
 		return
 	}
-	c.voice.printf("%s  %s  %s\n", r.Time.Local().Format("2006-01-02 15:04:05.000"), pad(string(r.Type), 17), summary(r))
+	c.voice.printf("%s  %s  %s\n", r.Time.Local().Format("2006-01-02 15:04:05.000"), pad(string(r.Type), 18), summary(r))
 }
 
 func pad(s string, width int) string { return s + strings.Repeat(" ", max(0, width-len(s))) }
@@ -164,7 +164,7 @@ func laterSummary(e audit.Event, r audit.Record) string {
 	case *audit.Discard:
 		return discardSummary(e)
 	}
-	return string(r.Data)
+	return cmp.Or(networkSummary(e), string(r.Data))
 }
 
 func argvText(argv []audit.Text) string {

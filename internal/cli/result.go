@@ -36,7 +36,8 @@ type result struct {
 	Ended    time.Time          `json:"ended"`
 
 	record   *recorder // nil until there is a log
-	kept     *keeper   // nil without an overlay
+	network  *network
+	kept     *keeper // nil without an overlay
 	agentEnd launch.Result
 	asked    bool        // somebody outside asked the agent to end
 	urged    unix.Signal // by sending this one to agentbox; 0 by other means

@@ -87,6 +87,7 @@ func run(ctx context.Context, o runOptions, c *caller) error {
 	}
 	err = notStarted(err)
 	r.over(err)
+	r.network.close()
 	r.record.end(r, r.agentEnd)
 	err = r.kept.settle(ctx, r, err)
 	data, werr := r.encode()
@@ -141,12 +142,20 @@ func supervise(ctx context.Context, o runOptions, c *caller, r *result) error {
 	if r.kept, err = c.keep(r.Session, o, p); err != nil {
 		return err
 	}
+	if r.network, err = c.network(ctx, p, r.record); err != nil {
+		return err
+	}
 	label := launch.Label{ID: r.Session, Profile: p.name, Before: r.onDisk, Writes: r.kept.dir()}
 	full := c.full(o, p, r.record)
 	label.Full = full.reached
+	label.Network = r.network.serve
 	box, err := launch.Start(ctx, p.plan, streams, label)
 	if err != nil {
 		return startFailure(ctx, err, p.plan)
+	}
+	r.network.box.Store(box)
+	if r.network.lacks != nil {
+		c.voice.warnf("connections without a proxy are not captured, and lead nowhere: %s", r.network.lacks)
 	}
 	r.kept.started()
 	r.record.ready(box)

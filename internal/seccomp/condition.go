@@ -96,6 +96,14 @@ func initConditions() []Rule {
 	}
 }
 
+// initSockets are those that connections into the box are made of.
+func initSockets() Rule {
+	const kind = unix.SOCK_STREAM | unix.SOCK_CLOEXEC | unix.SOCK_NONBLOCK
+	return Rule{"TCP sockets for the supervisor", []string{"socket"}, []Clause{
+		{[]Test{{0, "family", every, []uint32{unix.AF_INET, unix.AF_INET6}}, {1, "type", every, []uint32{kind}}}, Allow},
+	}, KillProcess}
+}
+
 // clear holds when an argument has none of bits.
 func clear(arg int, name string, bits uint32) Test {
 	return Test{arg, name, bits, []uint32{0}}

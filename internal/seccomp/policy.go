@@ -113,13 +113,17 @@ func (p *Policy) refuse(name, about string) {
 	p.Rules = append(p.Rules, Rule{About: about, Names: []string{name}, Otherwise: Errno(unix.EPERM)})
 }
 
-func initPolicy(a arch, name string) Policy {
-	p := basePolicy(a, name)
+func initPolicy(a arch, o Options) Policy {
+	p := basePolicy(a, o.Arch)
 	p.Unknown, p.Default = KillProcess, KillProcess
 	if a.x32 {
 		p.X32 = KillProcess
 	}
-	p.Rules = native(a, slices.Concat(expand(initAllowed, Allow), initConditions()))
+	rules := slices.Concat(expand(initAllowed, Allow), initConditions())
+	if o.Sockets {
+		rules = append(rules, initSockets())
+	}
+	p.Rules = native(a, rules)
 	return p
 }
 

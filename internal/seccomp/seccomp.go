@@ -26,6 +26,8 @@ type Options struct {
 	Arch string // as runtime.GOARCH names it: amd64 or arm64
 	// Pinned says that the processors a process may run on are a limit: the agent may not choose others.
 	Pinned bool
+	// Sockets lets PID 1 make TCP sockets, which it hands to the supervisor.
+	Sockets bool
 }
 
 // An arch is what differs between machines. The zero value knows no system call and so allows none.
@@ -64,7 +66,7 @@ func Init(o Options) ([]bpf.RawInstruction, error) {
 	if err != nil {
 		return nil, err
 	}
-	return compile(a, initPolicy(a, o.Arch), nil)
+	return compile(a, initPolicy(a, o), nil)
 }
 
 // Describe returns the policy that Agent compiles. For an architecture that Agent refuses it has no rules.
@@ -82,5 +84,5 @@ func DescribeInit(o Options) Policy {
 	if err != nil {
 		return Policy{Arch: o.Arch}
 	}
-	return initPolicy(a, o.Arch)
+	return initPolicy(a, o)
 }

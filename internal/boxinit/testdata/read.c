@@ -75,5 +75,11 @@ int main(void)
 		printf("limit %u %" PRIu64 "\n", l->resource, l->value);
 	}
 	hex("affinity", in.affinity.code, in.affinity.bytes);
+	printf("network %u\n", in.network ? *in.network : 0);
+	for (size_t i = 0; i < in.sockets.len; i++) {
+		struct socket_wanted *s = in.sockets.items[i];
+		printf("socket %u %u %u\n", s->family, s->type, s->protocol);
+		text("at", s->path);
+	}
 	return 0;
 }

@@ -1,0 +1,225 @@
+package launch
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/netip"
+	"os"
+	"slices"
+	"strconv"
+	"strings"
+
+	"golang.org/x/sys/unix"
+
+	"agentbox/internal/boxinit"
+	"agentbox/internal/capture"
+	"agentbox/profile"
+)
+
+// NoNetwork is the mode of a box that has a loopback and nothing else.
+const NoNetwork = "none"
+
+// A Network is what the box's side of network.mode = "allowlist" consists of, to be served by the caller: every
+// connection and name query of the box, and the doors that the profile opens besides.
+type Network struct {
+	*capture.Namespace
+	Forwards []Forward
+
+	channel *boxinit.Network
+}
+
+// A Forward is a listener in the box for an entry of network.forward.
+type Forward struct {
+	Target   string // the entry
+	Listener net.Listener
+}
+
+// Close ends what listens in the box.
+func (n *Network) Close() {
+	if n.Namespace != nil {
+		n.Namespace.Close()
+	}
+	for _, f := range n.Forwards {
+		f.Listener.Close()
+	}
+	n.channel.Close()
+}
+
+// Dial connects to a port of the box's loopback. Servers for development often listen on only one of its addresses.
+func (n *Network) Dial(port uint16) (net.Conn, error) {
+	c, err := n.dial(unix.AF_INET, &unix.SockaddrInet4{Port: int(port), Addr: [4]byte{127, 0, 0, 1}})
+	if errors.Is(err, unix.ECONNREFUSED) {
+		if c6, err6 := n.dial(unix.AF_INET6, &unix.SockaddrInet6{Port: int(port), Addr: netip.IPv6Loopback().As16()}); err6 == nil {
+			return c6, nil
+		}
+	}
+	return c, err
+}
+
+func (n *Network) dial(family int, to unix.Sockaddr) (net.Conn, error) {
+	f, err := n.channel.Socket(family)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	// A connection over a loopback succeeds or fails at once, unless the server's backlog is full.
+	fd := int(f.Fd())
+	if err := unix.SetNonblock(fd, false); err != nil {
+		return nil, err
+	}
+	if err := unix.SetsockoptTimeval(fd, unix.SOL_SOCKET, unix.SO_SNDTIMEO, &unix.Timeval{Sec: 5}); err != nil {
+		return nil, err
+	}
+	if err := unix.Connect(fd, to); err != nil {
+		return nil, os.NewSyscallError("connect", err)
+	}
+	return net.FileConn(f)
+}
+
+// online says that the box has a network to be served.
+func (p Plan) online() bool { return p.Network.Mode != NoNetwork && p.Network.Mode != "" }
+
+// A NetworkPlan is what of the profile decides how the box's network namespace is set up. What may leave it is not the
+// box's concern.
+type NetworkPlan struct {
+	Mode    string   `json:"mode"`
+	Forward []string `json:"forward,omitempty"`
+	Publish []string `json:"publish,omitempty"`
+}
+
+func networkPlan(n profile.Network) NetworkPlan {
+	plan := NetworkPlan{Mode: n.Mode}
+	if n.Mode != NoNetwork {
+		plan.Forward, plan.Publish = n.Forward, n.Publish
+	}
+	return plan
+}
+
+// ownSockets are those of the capture and one for each forward, in its order.
+func (p Plan) ownSockets() []boxinit.Socket {
+	var list []boxinit.Socket
+	for _, s := range capture.Sockets() {
+		list = append(list, boxinit.Socket{Family: s.Family, Type: s.Type, Protocol: s.Protocol})
+	}
+	for _, f := range p.Network.Forward {
+		if path, ok := strings.CutPrefix(f, profile.UnixForward); ok {
+			list = append(list, boxinit.Socket{Family: unix.AF_UNIX, Type: unix.SOCK_STREAM, Path: path})
+			continue
+		}
+		family := unix.AF_INET
+		if a, err := profile.ForwardAddr(f); err == nil && a.Addr().Is6() {
+			family = unix.AF_INET6
+		}
+		list = append(list, boxinit.Socket{Family: family, Type: unix.SOCK_STREAM})
+	}
+	return list
+}
+
+// makeNetwork makes the channel over which the box's side hands out its sockets; it comes last of what it inherits.
+func (b *Box) makeNetwork(f *boxFiles, in *boxinit.Instructions) error {
+	if !b.plan.online() {
+		return nil
+	}
+	var err error
+	if b.channel, f.network, err = boxinit.NetworkPair(); err != nil {
+		return err
+	}
+	in.Network = uint32(boxinit.FirstMount + b.plan.ownCount() + len(f.tasks))
+	in.Sockets = b.plan.ownSockets()
+	return nil
+}
+
+// openNetwork sets the box's network up while the box is being made, and has the caller serve it.
+func (b *Box) openNetwork(serve func(*Network) error) error {
+	if !b.plan.online() {
+		return nil
+	}
+	if serve == nil {
+		return &MissingError{Layer: "network", Err: errors.New("nobody serves it")}
+	}
+	n := &Network{channel: b.channel}
+	b.network = n
+	if err := n.receive(b.plan.Network.Forward); err != nil {
+		if errors.Is(err, io.EOF) {
+			return nil // PID 1 has ended, and says why
+		}
+		return &MissingError{Layer: "network", Err: err}
+	}
+	if n.Lacks != nil && !slices.Contains(b.plan.degrade, profile.DegradeCapture) {
+		return &MissingError{Layer: profile.DegradeCapture, Err: n.Lacks,
+			Remedy: `load the kernel's nf_tables and nft_redir, or let the layer go: agent.degrade = ["capture"] leaves the proxy to clients that know one`}
+	}
+	return serve(n)
+}
+
+func (n *Network) receive(forwards []string) error {
+	var files []*os.File
+	var errs []error
+	for range capture.Sockets() {
+		f, err := n.channel.Receive()
+		if errors.Is(err, io.EOF) {
+			return err
+		}
+		files, errs = append(files, f), append(errs, err)
+	}
+	var err error
+	if n.Namespace, err = capture.Open(files, errs); err != nil {
+		return err
+	}
+	// Those with a path come last: they wait for the box's mounts.
+	for _, onPath := range []bool{false, true} {
+		for i, target := range forwards {
+			if strings.HasPrefix(target, profile.UnixForward) != onPath {
+				continue
+			}
+			if err := n.forward(target); err != nil {
+				return fmt.Errorf("network.forward[%d]: %w", i, err)
+			}
+		}
+	}
+	return nil
+}
+
+func (n *Network) forward(target string) error {
+	f, err := n.channel.Receive()
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	fd := int(f.Fd())
+	if a, err := profile.ForwardAddr(target); err == nil {
+		var at unix.Sockaddr = &unix.SockaddrInet6{Port: int(a.Port()), Addr: a.Addr().As16()}
+		if a.Addr().Is4() {
+			at = &unix.SockaddrInet4{Port: int(a.Port()), Addr: a.Addr().As4()}
+		}
+		if err := unix.Bind(fd, at); err != nil {
+			return fmt.Errorf("listen at %s in the box: %w", target, err)
+		}
+	}
+	if err := unix.Listen(fd, unix.SOMAXCONN); err != nil {
+		return fmt.Errorf("listen at %s in the box: %w", target, err)
+	}
+	l, err := net.FileListener(f)
+	if err != nil {
+		return err
+	}
+	if u, ok := l.(*net.UnixListener); ok {
+		u.SetUnlinkOnClose(false) // its path is the box's
+	}
+	n.Forwards = append(n.Forwards, Forward{Target: target, Listener: l})
+	return nil
+}
+
+// proxyVariables are what clients that use a proxy look for, in the spellings that they know. Node's own fetch looks
+// only where NODE_USE_ENV_PROXY says so.
+func proxyVariables(vars map[string]string) {
+	proxy := "http://127.0.0.1:" + strconv.Itoa(capture.ProxyPort)
+	for _, name := range []string{"HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"} {
+		vars[name], vars[strings.ToLower(name)] = proxy, proxy
+	}
+	const direct = "localhost,127.0.0.1,::1"
+	vars["NO_PROXY"], vars["no_proxy"] = direct, direct
+	vars["NODE_USE_ENV_PROXY"] = "1"
+}
