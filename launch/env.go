@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 
+	"agentbox/mounts"
 	"agentbox/profile"
 )
 
@@ -26,10 +27,15 @@ func environment(p profile.Profile, h Host, plan Plan) []string {
 			vars[name] = value
 		}
 	}
-	maps.Copy(vars, p.Agent.Env)
 	if plan.online() {
-		proxyVariables(vars)
+		proxyVariables(vars) // over the caller's own, which lead nowhere from here
 	}
+	if h.Files.ExtraCA != "" {
+		for _, name := range authorityVariables {
+			vars[name] = mounts.AuthorityFile
+		}
+	}
+	maps.Copy(vars, p.Agent.Env)
 	// These describe the box, so neither the caller nor the profile decides them.
 	vars["HOME"] = plan.Files.Home
 	vars["PATH"] = strings.Join(plan.Files.Path, ":")

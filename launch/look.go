@@ -52,6 +52,9 @@ func (h *Host) Look(p profile.Profile) error {
 	if err := h.lookLimits(p); err != nil {
 		return err
 	}
+	if err := h.lookAuthorities(p); err != nil {
+		return err
+	}
 	h.lookExists(p)
 	return h.lookHidden(p)
 }

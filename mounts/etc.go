@@ -24,6 +24,9 @@ var etcSecrets = []string{"/etc/ssl/private", "/etc/pki/tls/private", "/etc/pki/
 // EtcSecrets are paths whose existence Host.Exists has to tell.
 func EtcSecrets() []string { return etcSecrets }
 
+// AuthorityFile is where the box has network.extra_ca, together with the host's own authorities.
+const AuthorityFile = "/etc/agentbox/ca.pem"
+
 // etcCopyLimit is the largest file that is copied; a larger one is bound: a mount costs what copying some pages does.
 const etcCopyLimit = 8 << 10
 
@@ -62,6 +65,9 @@ func (b *builder) etc() {
 	}
 	for name, content := range synthetic {
 		b.file("/etc/"+name, content, 0o644)
+	}
+	if b.host.ExtraCA != "" {
+		b.file(AuthorityFile, b.host.ExtraCA, 0o644)
 	}
 	b.node(Node{Path: "/etc/mtab", Kind: NodeLink, Target: "/proc/self/mounts"})
 	for _, p := range etcSecrets {

@@ -74,6 +74,7 @@ type Host struct {
 	Sources   map[string]Place // of [[mount]] binds, by source as written
 	Hidden    []Match          // what rootfs.mask names on the host; Path is absolute
 	Exists    map[string]bool  // absolute paths that were asked for: /proc and /sys files, mount targets
+	ExtraCA   string           // certificates of network.extra_ca and of the host, in PEM form; "" where the profile names none
 	Binary    string           // agentbox itself
 	Hostname  string
 	MachineID string // synthetic, of the session

@@ -136,23 +136,14 @@ func (p policy) upstream(ctx context.Context) (*egress.Upstream, error) {
 
 // roots are the host's authorities and those of network.extra_ca; nil are the host's alone.
 func (p policy) roots() (*x509.CertPool, error) {
-	list := p.effective.Profile.Network.ExtraCA
-	if len(list) == 0 {
+	if p.host.Files.ExtraCA == "" {
 		return nil, nil
 	}
 	pool, err := x509.SystemCertPool()
 	if err != nil {
 		return nil, err
 	}
-	for i, path := range list {
-		data, err := os.ReadFile(expandHome(path, p.host.Files.Home, p.host.Files.Home))
-		if err == nil && !pool.AppendCertsFromPEM(data) {
-			err = errors.New("it holds no certificate in PEM form")
-		}
-		if err != nil {
-			return nil, p.located(profile.Findings{{Key: fmt.Sprintf("network.extra_ca[%d]", i), Message: err.Error()}})
-		}
-	}
+	pool.AppendCertsFromPEM([]byte(p.host.Files.ExtraCA))
 	return pool, nil
 }
 

@@ -24,6 +24,13 @@ func online(t testing.TB, find who, net *internet.World, network string) *world 
 	w := newWorld(t, find, "")
 	w.Account = net.Near(w.Account)
 	w.Path = "/usr/local/bin:/usr/bin:/bin"
+	w.allow(t, net, network)
+	return w
+}
+
+// allow writes the account's profile, with these lines of [network].
+func (w *world) allow(t testing.TB, net *internet.World, network string) {
+	t.Helper()
 	ca := filepath.Join(w.dir, "ca.crt")
 	w.WriteFile(t, ca, string(net.CA()), 0o644)
 	text := "network.mode = \"allowlist\"\n" + network + "\nworkspace.mode = \"rw\"\n[agent.env]\n"
@@ -32,7 +39,6 @@ func online(t testing.TB, find who, net *internet.World, network string) *world 
 		text += fmt.Sprintf("%s = %q\n", name, value)
 	}
 	w.profile(t, text)
-	return w
 }
 
 func hello(w http.ResponseWriter, r *http.Request) { fmt.Fprintln(w, "hello from "+r.Host) }
@@ -308,5 +314,24 @@ func TestConnectionsAreOnTheRecord(t *testing.T) {
 		if r := finish(t, w.agentbox(t, "why", target)); !strings.HasPrefix(r.out, want) {
 			t.Errorf("why %s: %s%s", target, r.out, r.err)
 		}
+	}
+}
+
+// A company's authority is trusted in the box as well, beside those of the host.
+func TestExtraAuthority(t *testing.T) {
+	boxtest.Need(t, "curl", boxtest.Python)
+	net := internet.New(t)
+	net.Name("api.test", "203.0.113.10")
+	net.HTTPS("203.0.113.10:443", []string{"api.test"}, http.HandlerFunc(hello))
+	w := online(t, mappedUser, net, "")
+	const get = direct + `curl -sS https://api.test/; python3 -c 'import urllib.request; print(urllib.request.urlopen("https://api.test/").read().decode(), end="")'; grep -c BEGIN /etc/agentbox/ca.pem`
+	ca := net.CAFile(t, w.Account, w.RuntimeDir)
+	w.profile(t, "network.mode = \"allowlist\"\nnetwork.allow = [\"api.test\"]\n")
+	if r := w.sh(t, get); strings.Contains(r.out, "hello") {
+		t.Errorf("without it: %+v", r)
+	}
+	w.profile(t, fmt.Sprintf("network.mode = \"allowlist\"\nnetwork.allow = [\"api.test\"]\nnetwork.extra_ca = [%q]\n", ca))
+	if r := w.sh(t, get); !strings.HasPrefix(r.out, strings.Repeat("hello from api.test\n", 2)) {
+		t.Errorf("with it: %+v", r)
 	}
 }

@@ -143,34 +143,6 @@ if __name__ == "__main__":
 	}
 }
 
-// The agent itself starts by its name, from the link that its installation puts
-// into the person's PATH.
-func TestClaude(t *testing.T) {
-	boxtest.Need(t, boxtest.Npm, boxtest.Node, boxtest.NpmRegistry)
-	base := toolchains(t)
-	npm := exec.Command("npm", "install", "--global", "--prefix", filepath.Join(base, "tool"), "--silent", "--no-audit", "--no-fund", "@anthropic-ai/claude-code")
-	if out, err := npm.CombinedOutput(); err != nil {
-		t.Fatalf("npm install: %v\n%s", err, out)
-	}
-	claude := filepath.Join(base, "tool/bin/claude")
-	for account, find := range accounts() {
-		t.Run(account, func(t *testing.T) {
-			w := newWorld(t, find, "")
-			w.Home = filepath.Join(base, strings.ReplaceAll(account, " ", "-"))
-			bin := filepath.Join(w.Home, ".local/bin")
-			w.WriteFile(t, filepath.Join(bin, "other"), "", 0o755)
-			if err := os.Symlink(claude, filepath.Join(bin, "claude")); err != nil {
-				t.Fatal(err)
-			}
-			w.Path = bin + ":" + w.Path
-			version := w.outside(t, "claude --version")
-			if r := w.run(t, "claude", "--version"); r.code != 0 || strings.TrimSpace(r.out) != version {
-				t.Errorf("%+v, and outside %q", r, version)
-			}
-		})
-	}
-}
-
 // toolchains is a place for programs of a person, who may have it in PATH: a box
 // does not follow PATH to where temporary files are.
 func toolchains(t *testing.T) string {

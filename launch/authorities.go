@@ -1,0 +1,78 @@
+package launch
+
+import (
+	"encoding/pem"
+	"errors"
+	"fmt"
+	"os"
+
+	"agentbox/profile"
+)
+
+// systemBundles are where distributions keep the authorities that everybody trusts, in one file; the first that is there
+// counts. The list is that of Go's crypto/x509.
+var systemBundles = []string{
+	"/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.crt", "/etc/ssl/ca-bundle.pem", "/etc/pki/tls/cacert.pem",
+	"/etc/pki/ca-trust/extracted/pem/tls-ca-bundle.pem", "/etc/ssl/cert.pem",
+}
+
+// maxAuthority is far more than a company's authorities take.
+const maxAuthority = 1 << 20
+
+// lookAuthorities reads network.extra_ca, and what the box's programs would trust without it: those that are told of a
+// file look at no other.
+func (h *Host) lookAuthorities(p profile.Profile) error {
+	h.Files.ExtraCA = ""
+	if p.Network.Mode == NoNetwork {
+		return nil
+	}
+	for i, path := range p.Network.ExtraCA {
+		text, err := readAuthority(h.expand(path))
+		if err != nil {
+			return profile.Findings{{Key: fmt.Sprintf("network.extra_ca[%d]", i), Message: err.Error()}}
+		}
+		h.Files.ExtraCA += text
+	}
+	if h.Files.ExtraCA == "" {
+		return nil
+	}
+	for _, path := range systemBundles {
+		if data, err := os.ReadFile(path); err == nil {
+			h.Files.ExtraCA += string(data)
+			return nil
+		}
+	}
+	return nil
+}
+
+func readAuthority(path string) (string, error) {
+	info, err := os.Stat(path)
+	switch {
+	case err != nil:
+		return "", err
+	case !info.Mode().IsRegular() || info.Size() > maxAuthority:
+		return "", fmt.Errorf("%s is not a file of certificates", path)
+	}
+	data, err := os.ReadFile(path)
+	if err != nil {
+		return "", err
+	}
+	out := ""
+	for block, rest := pem.Decode(data); block != nil; block, rest = pem.Decode(rest) {
+		if block.Type != "CERTIFICATE" { // a key that lies beside it does not enter the box
+			continue
+		}
+		out += string(pem.EncodeToMemory(&pem.Block{Type: block.Type, Bytes: block.Bytes}))
+	}
+	if out == "" {
+		return "", errors.New(path + " holds no certificate in PEM form")
+	}
+	return out, nil
+}
+
+// authorityVariables are those by which programs are told whom to trust. Each that reads one reads no other file, but
+// for NODE_EXTRA_CA_CERTS.
+var authorityVariables = []string{
+	"SSL_CERT_FILE", "CURL_CA_BUNDLE", "REQUESTS_CA_BUNDLE", "PIP_CERT", "GIT_SSL_CAINFO", "NODE_EXTRA_CA_CERTS", "npm_config_cafile",
+	"CARGO_HTTP_CAINFO", "DENO_CERT", "AWS_CA_BUNDLE",
+}
