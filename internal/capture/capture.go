@@ -15,6 +15,7 @@ import (
 	"net/netip"
 	"os"
 
+	"github.com/vishvananda/netlink/nl"
 	"golang.org/x/sys/unix"
 )
 
@@ -53,6 +54,28 @@ func Sockets() []Socket {
 	}
 }
 
+// Try sets the caller's own network namespace up, which must be one that nobody needs, and says what it lacks.
+func Try() error {
+	ns, err := Open(makeSockets())
+	if err != nil {
+		return err
+	}
+	defer ns.Close()
+	return ns.Lacks
+}
+
+func makeSockets() (files []*os.File, errs []error) {
+	for _, s := range Sockets() {
+		var f *os.File
+		fd, err := unix.Socket(s.Family, s.Type|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, s.Protocol)
+		if err == nil {
+			f = os.NewFile(uintptr(fd), "socket")
+		}
+		files, errs = append(files, f), append(errs, os.NewSyscallError("socket", err))
+	}
+	return files, errs
+}
+
 // A Namespace is one that is being served.
 type Namespace struct {
 	Proxy *Listener        // for clients that use a proxy
@@ -89,6 +112,12 @@ func (ns *Namespace) open(files []*os.File, errs []error) (err error) {
 	}
 	if files[diagSocket] != nil {
 		ns.diag = &netlinkSocket{file: files[diagSocket]}
+	}
+	if files[routeSocket] != nil {
+		routes := &netlinkSocket{file: files[routeSocket]}
+		if err := routes.do([]*nl.NetlinkRequest{up()}, nil); err != nil {
+			return err
+		}
 	}
 	if ns.Proxy, err = listen(files[proxySocket], netip.AddrPortFrom(loopback4, ProxyPort)); err != nil {
 		return err

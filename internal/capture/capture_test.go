@@ -19,13 +19,20 @@ func TestMain(m *testing.M) { os.Exit(boxtest.Main(m)) }
 func inside(t *testing.T, do func()) {
 	t.Helper()
 	boxtest.Need(t, boxtest.Root)
-	done := make(chan error)
+	done := make(chan error, 1)
 	go func() {
+		defer close(done)      // also after t.Fatal
 		runtime.LockOSThread() // and never unlocked: nobody else gets the thread
-		err := unix.Unshare(unix.CLONE_NEWNET)
-		if err == nil {
-			err = loopbackUp()
+		if unix.Gettid() == unix.Getpid() {
+			// The first thread is what /proc/self speaks of. Another goroutine gets another one while this holds it.
+			inner := make(chan struct{})
+			go func() { defer close(inner); inside(t, do) }()
+			<-inner
+			runtime.UnlockOSThread()
+			done <- nil
+			return
 		}
+		err := unix.Unshare(unix.CLONE_NEWNET)
 		if err == nil {
 			do()
 		}
@@ -36,36 +43,9 @@ func inside(t *testing.T, do func()) {
 	}
 }
 
-func loopbackUp() error {
-	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
-	if err != nil {
-		return err
-	}
-	defer unix.Close(fd)
-	request, err := unix.NewIfreq("lo")
-	if err != nil {
-		return err
-	}
-	request.SetUint16(unix.IFF_UP)
-	return unix.IoctlIfreq(fd, unix.SIOCSIFFLAGS, request)
-}
-
-func sockets() (files []*os.File, errs []error) {
-	for _, s := range Sockets() {
-		fd, err := unix.Socket(s.Family, s.Type|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, s.Protocol)
-		errs = append(errs, err)
-		if err != nil {
-			files = append(files, nil)
-		} else {
-			files = append(files, os.NewFile(uintptr(fd), "socket"))
-		}
-	}
-	return files, errs
-}
-
 func open(t *testing.T) *Namespace {
 	t.Helper()
-	files, errs := sockets()
+	files, errs := makeSockets()
 	ns, err := Open(files, errs)
 	if err != nil || ns.Lacks != nil {
 		t.Fatal(err, ns.Lacks)
@@ -168,7 +148,7 @@ func TestOnlyTCPHasARoute(t *testing.T) {
 
 func TestAKernelThatCannotCapture(t *testing.T) {
 	inside(t, func() {
-		files, errs := sockets()
+		files, errs := makeSockets()
 		files[filterSocket].Close()
 		files[filterSocket], errs[filterSocket] = nil, unix.EPROTONOSUPPORT
 		ns, err := Open(files, errs)

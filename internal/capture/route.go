@@ -42,6 +42,15 @@ func route(s *netlinkSocket, v6 bool) error {
 	return nil
 }
 
+// up is: ip link set lo up.
+func up() *nl.NetlinkRequest {
+	m := nl.NewIfInfomsg(unix.AF_UNSPEC)
+	m.Index, m.Flags, m.Change = loopbackIndex, unix.IFF_UP, unix.IFF_UP
+	r := nl.NewNetlinkRequest(unix.RTM_NEWLINK, unix.NLM_F_ACK)
+	r.AddData(m)
+	return r
+}
+
 const create = unix.NLM_F_CREATE | unix.NLM_F_EXCL | unix.NLM_F_ACK
 
 func family(a netip.Addr) int {

@@ -2,10 +2,13 @@ package cli
 
 import (
 	"context"
+	"fmt"
 
 	cli "github.com/urfave/cli/v2"
 
+	"agentbox/internal/capture"
 	"agentbox/internal/doctor"
+	"agentbox/launch"
 )
 
 func newDoctor(c *caller) *cli.Command {
@@ -18,6 +21,20 @@ func newDoctor(c *caller) *cli.Command {
 				return err
 			}
 			return diagnose(ctx.Context, ctx.Bool("json"), c)
+		},
+	}
+}
+
+// newTryCapture is what doctor starts in a network namespace of its own.
+func newTryCapture(c *caller) *cli.Command {
+	return &cli.Command{
+		Name: launch.CaptureTrial, Hidden: true,
+		Action: func(*cli.Context) error {
+			if err := capture.Try(); err != nil {
+				fmt.Fprintln(c.err, err)
+				return exitStatus(exitHost)
+			}
+			return nil
 		},
 	}
 }

@@ -108,6 +108,7 @@ var checks = []func(host) Check{
 	corePattern,
 	controlGroups,
 	overlayWorkspace,
+	networkCapture,
 }
 
 // host is what the checks look at.

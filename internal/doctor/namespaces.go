@@ -172,3 +172,14 @@ func output(cmd *exec.Cmd) error {
 
 // nested reports whether boxes on this host need a second user namespace below the first.
 func (h host) nested() bool { return h.IDs == launch.IDNested }
+
+// networkCapture tries what network.mode = "allowlist" does in a box.
+func networkCapture(host) Check {
+	c := Check{Name: "capture", State: OK, What: "every TCP connection of a network namespace can be redirected"}
+	if err := launch.TryCapture(); err != nil {
+		c.State, c.What = Note, err.Error()
+		c.Cost = `network.mode = "allowlist" ends with 69; with degrade = ["capture"] it serves the clients that use its proxy`
+		c.Remedy = "a kernel from 5.2 with nftables and policy routing; load the modules:\n    sudo modprobe -a nf_tables nft_redir nft_chain_nat"
+	}
+	return c
+}
