@@ -17,7 +17,7 @@ const CaptureTrial = "try-capture"
 // TryCapture sets up a network namespace as that of a box whose connections are captured.
 func TryCapture() error {
 	out, err := inNamespaces(syscall.CLONE_NEWUSER|syscall.CLONE_NEWNET, CaptureTrial).CombinedOutput()
-	if text := strings.TrimSpace(string(out)); err != nil && text != "" {
+	if text := strings.TrimSpace(strings.TrimPrefix(string(out), "agentbox: error: ")); err != nil && text != "" {
 		return errors.New(text)
 	}
 	return err

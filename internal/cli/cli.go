@@ -50,7 +50,7 @@ func newApp(c *caller) *cli.App {
 			newRun(c), newExplain(c), newCheck(c), newWhy(c), newTrust(c), newPs(c), newExec(c), newKill(c),
 			newLog(c), newAttach(c), newLogs(c), newFreeze(c), newResume(c), newSupervise(c),
 			newDiff(c), newApply(c), newDiscard(c), newPrune(c),
-			newDoctor(c), newTryCapture(c), newVersion(c),
+			newDoctor(c), newTryCapture(), newVersion(c),
 		},
 	}
 	app.Commands = append(app.Commands, newCompletion(c, app))

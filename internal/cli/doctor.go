@@ -2,7 +2,6 @@ package cli
 
 import (
 	"context"
-	"fmt"
 
 	cli "github.com/urfave/cli/v2"
 
@@ -26,13 +25,12 @@ func newDoctor(c *caller) *cli.Command {
 }
 
 // newTryCapture is what doctor starts in a network namespace of its own.
-func newTryCapture(c *caller) *cli.Command {
+func newTryCapture() *cli.Command {
 	return &cli.Command{
 		Name: launch.CaptureTrial, Hidden: true,
 		Action: func(*cli.Context) error {
 			if err := capture.Try(); err != nil {
-				fmt.Fprintln(c.err, err)
-				return exitStatus(exitHost)
+				return &plainError{err: err}
 			}
 			return nil
 		},
