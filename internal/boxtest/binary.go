@@ -59,6 +59,12 @@ func Fetch(t testing.TB, dir string) string {
 	return program(t, dir, "fetch")
 }
 
+// Load puts a client that makes many connections into dir; see testdata/load.
+func Load(t testing.TB, dir string) string {
+	t.Helper()
+	return program(t, dir, "load")
+}
+
 func program(t testing.TB, dir, name string) string {
 	t.Helper()
 	path := filepath.Join(dir, name)

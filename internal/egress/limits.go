@@ -2,6 +2,8 @@ package egress
 
 import (
 	"net"
+	"runtime"
+	"runtime/debug"
 	"strconv"
 	"strings"
 	"sync"
@@ -32,6 +34,7 @@ type openConns struct {
 	limit int
 	mu    sync.Mutex
 	conns map[net.Conn]bool
+	most  int // at one time, since there was none
 	over  bool
 }
 
@@ -45,6 +48,7 @@ func (o *openConns) add(c net.Conn) bool {
 		o.conns = map[net.Conn]bool{}
 	}
 	o.conns[c] = true
+	o.most = max(o.most, len(o.conns))
 	return true
 }
 
@@ -52,6 +56,22 @@ func (o *openConns) remove(c net.Conn) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	delete(o.conns, c)
+	if len(o.conns) == 0 {
+		if o.most > crowd {
+			go tidy()
+		}
+		o.most = 0
+	}
+}
+
+// crowd is how many connections at one time leave something worth giving back.
+const crowd = 64
+
+// tidy gives back what a crowd has left: memory, and the pipes that the standard library keeps for splice(2) until the
+// second collection.
+func tidy() {
+	runtime.GC()
+	debug.FreeOSMemory()
 }
 
 func (o *openConns) closeAll() {
