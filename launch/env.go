@@ -6,7 +6,6 @@ import (
 	"slices"
 	"strings"
 
-	"agentbox/mounts"
 	"agentbox/profile"
 )
 
@@ -27,14 +26,7 @@ func environment(p profile.Profile, h Host, plan Plan) []string {
 			vars[name] = value
 		}
 	}
-	if plan.online() {
-		proxyVariables(vars) // over the caller's own, which lead nowhere from here
-	}
-	if h.Files.ExtraCA != "" {
-		for _, name := range authorityVariables {
-			vars[name] = mounts.AuthorityFile
-		}
-	}
+	plan.networkVariables(vars) // over the caller's own, which lead nowhere from here
 	maps.Copy(vars, p.Agent.Env)
 	// These describe the box, so neither the caller nor the profile decides them.
 	vars["HOME"] = plan.Files.Home

@@ -15,6 +15,7 @@ import (
 
 	"agentbox/internal/boxinit"
 	"agentbox/internal/capture"
+	"agentbox/mounts"
 	"agentbox/profile"
 )
 
@@ -212,9 +213,20 @@ func (n *Network) forward(target string) error {
 	return nil
 }
 
-// proxyVariables are what clients that use a proxy look for, in the spellings that they know. Node's own fetch looks
-// only where NODE_USE_ENV_PROXY says so.
-func proxyVariables(vars map[string]string) {
+// Sets reports whether a variable of the box tells programs about its network; its value then is the box's own.
+func (p Plan) Sets(name string) bool {
+	vars := map[string]string{}
+	p.networkVariables(vars)
+	_, ok := vars[name]
+	return ok
+}
+
+// networkVariables are what clients that use a proxy look for, in the spellings that they know (Node's own fetch looks
+// only where NODE_USE_ENV_PROXY says so), and where programs are told whom to trust.
+func (p Plan) networkVariables(vars map[string]string) {
+	if !p.online() {
+		return
+	}
 	proxy := "http://127.0.0.1:" + strconv.Itoa(capture.ProxyPort)
 	for _, name := range []string{"HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"} {
 		vars[name], vars[strings.ToLower(name)] = proxy, proxy
@@ -222,4 +234,10 @@ func proxyVariables(vars map[string]string) {
 	const direct = "localhost,127.0.0.1,::1"
 	vars["NO_PROXY"], vars["no_proxy"] = direct, direct
 	vars["NODE_USE_ENV_PROXY"] = "1"
+	if p.host.Files.ExtraCA == "" {
+		return
+	}
+	for _, name := range authorityVariables {
+		vars[name] = mounts.AuthorityFile
+	}
 }

@@ -98,7 +98,7 @@ func withoutValues(p policy) []string {
 	var out []string
 	for _, kv := range p.plan.Env {
 		name, _, _ := strings.Cut(kv, "=")
-		if _, set := p.effective.Profile.Agent.Env[name]; !set && !slices.Contains(boxVariables, name) {
+		if _, set := p.effective.Profile.Agent.Env[name]; !set && !slices.Contains(boxVariables, name) && !p.plan.Sets(name) {
 			kv = name + "=(as it is outside)"
 		}
 		out = append(out, kv)

@@ -93,7 +93,7 @@ type clientKey struct{}
 func (g *Gateway) serveHTTP() {
 	g.plain = newHandover()
 	g.forward = &http.Transport{
-		DialContext: g.dialForHTTP, DisableCompression: true, MaxIdleConnsPerHost: 16, IdleConnTimeout: 30 * time.Second,
+		DialContext: g.dialForHTTP, DisableCompression: true, MaxIdleConnsPerHost: 16, IdleConnTimeout: 30 * time.Second, ResponseHeaderTimeout: 5 * time.Minute,
 		MaxResponseHeaderBytes: 1 << 20, ExpectContinueTimeout: time.Second,
 	}
 	silent := log.New(io.Discard, "", 0)
