@@ -93,6 +93,10 @@ func plainHost(s string) (string, error) {
 		if name, err = idna.Lookup.ToASCII(name); err != nil {
 			return "", ErrNoHost
 		}
+		// What it made must be what it would leave as it is.
+		if again, err := idna.Lookup.ToASCII(name); err != nil || again != name || !isASCII(name) {
+			return "", ErrNoHost
+		}
 	}
 	if name == "" || len(name) > maxName {
 		return "", ErrNoHost

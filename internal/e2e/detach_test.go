@@ -186,7 +186,8 @@ func TestDetachedStartFails(t *testing.T) {
 	}
 }
 
-// Ctrl-C at twenty points of the way: either the ID was printed and the session runs, or nothing is left.
+// Ctrl-C at twenty points of the way: either the ID was printed and the session runs, or nothing is left. After kill -9 a
+// session may run whose ID nobody was told; "ps" tells it.
 func TestSignalsDuringADetachedStart(t *testing.T) {
 	const points = 20
 	for account, find := range rootAndUser() {
@@ -212,8 +213,9 @@ func TestSignalsDuringADetachedStart(t *testing.T) {
 					case signal == syscall.SIGINT && r.code != 130 && r.code != -1: // -1: before it took signals
 						t.Errorf("point %d: %+v", i, r)
 					case signal == syscall.SIGKILL:
-						// The supervisor has noticed at the latest when it could not tell the ID.
-						until(t, "the session has ended", func() bool { return !runs(w.ps(t)) })
+						// The supervisor has noticed at the latest when it could not tell the ID. Killed between being told and
+						// saying so, it leaves a session that runs, and that is listed.
+						until(t, "the session runs, or has ended", func() bool { return !starts(w.ps(t)) })
 					}
 					w.endAll(t)
 				}
@@ -222,9 +224,9 @@ func TestSignalsDuringADetachedStart(t *testing.T) {
 	}
 }
 
-func runs(list map[string]listed) bool {
+func starts(list map[string]listed) bool {
 	for _, s := range list {
-		if s.State == "running" || s.State == "starting" {
+		if s.State == "starting" {
 			return true
 		}
 	}

@@ -14,15 +14,18 @@ import (
 	"sync"
 	"time"
 
+	"agentbox/internal/egress/socks"
 	"agentbox/profile"
 )
 
 // serveProxy serves a client of the explicit proxy, which speaks HTTP or SOCKS5.
 func (g *Gateway) serveProxy(c *client) {
-	const socks5 = 5
+	const socks4, socks5 = 4, 5
 	first := c.sniff(1, helloTime)
 	switch {
 	case len(first) == 0:
+	case first[0] == socks4:
+		g.refuse(c, target{via: viaSOCKS}, &refusal{Verdict: Verdict{Reason: WrongProtocol, Detail: socks.ErrVersion.Error()}}, "")
 	case first[0] == socks5:
 		g.serveSOCKS(c)
 	default:

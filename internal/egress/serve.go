@@ -17,8 +17,11 @@ import (
 const (
 	httpPort = 80
 	dnsPort  = 53
-	// silence is how long a client may say nothing before it is taken for one that lets the server speak first.
-	silence = 300 * time.Millisecond
+	// silence is how long a client may say nothing before it is taken for one that lets the server speak first, which
+	// then has to wait that much longer.
+	silence = 100 * time.Millisecond
+	// hearing is how long one that is refused has to show in which words.
+	hearing = 500 * time.Millisecond
 )
 
 // serveCaptured serves a connection that knows of no proxy: where it was to go stands in its destination, and if that is
@@ -73,7 +76,7 @@ func (g *Gateway) servePlain(c *client, to target) {
 
 // refuseCaptured refuses in the client's own words where it speaks first.
 func (g *Gateway) refuseCaptured(c *client, to target, v Verdict) {
-	first := c.sniff(sniffed, silence)
+	first := c.sniff(sniffed, hearing)
 	if looksLikeHTTP(first) {
 		g.handPlain(c, to) // where the same verdict gets its page
 		return
