@@ -1,13 +1,14 @@
 // Command bench measures agentbox beside its peers in one interleaved run and prints a table for the README.
 //
-//	go run ./internal/bench -agentbox ./agentbox [-n 30] [-idle 200] [-files 100000] [-quick] [-user NAME] [-json]
+//	go run ./internal/bench -agentbox ./agentbox [-n 30] [-idle 200] [-files 100000] [-quick] [-network] [-user NAME] [-json]
 //
 // Start-up is the wall time of a whole `/bin/true` in a box, from fork to wait, of every contestant in turn, in an
 // order that rotates, so that a slow moment of the machine meets all of them. The peers get what agentbox has:
 // bubblewrap the usual flags, runc and crun a bundle with the same namespaces, mounts, masked paths, capabilities and
 // moby's system call list for the native architecture. The rows of the workspace change the same files in a box, whose
-// overlay agentbox then shows and applies, and in a twin of the project, which git and rsync look at. Nothing here is a pass or a failure: it prints figures, and
-// beside them the budgets of the project.
+// overlay agentbox then shows and applies, and in a twin of the project, which git and rsync look at. The rows of the
+// network carry the same bytes to the same server of this host directly, through agentbox, and through other proxies.
+// Nothing here is a pass or a failure: it prints figures, and beside them the budgets of the project.
 package main
 
 import (
@@ -27,6 +28,7 @@ type options struct {
 	quick    bool
 	user     string
 	json     bool
+	network  bool
 }
 
 // A Report is all that one run measured.
@@ -37,6 +39,7 @@ type Report struct {
 	Crowds   []Crowd    `json:"crowds"`
 	Changes  []Change   `json:"changes"`
 	Masked   []Masked   `json:"masked"`
+	Ways     []Way      `json:"ways"`
 	Budgets  []Budget   `json:"budgets"`
 	Skipped  []string   `json:"skipped,omitempty"`
 	RSS      int64      `json:"supervisor_rss_bytes"`
@@ -54,6 +57,9 @@ func main() {
 	if len(os.Args) == 2 && os.Args[1] == workerWord {
 		os.Exit(work(os.Stdin, os.Stdout))
 	}
+	if len(os.Args) == 4 && os.Args[1] == clientWord {
+		os.Exit(travel(os.Args[2], os.Args[3], os.Stdin, os.Stdout))
+	}
 	if len(os.Args) == 5 && os.Args[1] == changeWord {
 		if err := changeFiles(os.Args[2:]); err != nil {
 			fmt.Fprintln(os.Stderr, "bench:", err)
@@ -68,6 +74,7 @@ func main() {
 	flag.IntVar(&o.files, "files", 100_000, "files of the workspace that diff and apply are measured in; 0 leaves that part out, and the masked files")
 	flag.BoolVar(&o.quick, "quick", false, "a try of some seconds: -n 3 -idle 0 -files 2000")
 	flag.StringVar(&o.user, "user", "", "as root: the ordinary user for the rootless rows (default: $SUDO_USER, or the first of /etc/subuid)")
+	flag.BoolVar(&o.network, "network", false, "the rows of the network alone")
 	flag.BoolVar(&o.json, "json", false, "print JSON")
 	flag.Parse()
 	if o.quick {
@@ -101,8 +108,13 @@ func bench(o options, out io.Writer) error {
 	if info, err := os.Stat(box); err == nil {
 		r.Binary = info.Size()
 	}
-	if err := r.measure(o, callers, box); err != nil {
-		return err
+	if !o.network {
+		if err := r.measure(o, callers, box); err != nil {
+			return err
+		}
+	}
+	if err := r.network(callers[0], box); err != nil {
+		r.Skipped = append(r.Skipped, "network: "+err.Error())
 	}
 	r.Machine = describe(box)
 	r.Budgets = budgets(r)
@@ -117,7 +129,7 @@ func bench(o options, out io.Writer) error {
 func (r *Report) measure(o options, callers []caller, box string) error {
 	var list []contestant
 	for _, c := range callers {
-		for _, enter := range []func(caller, string) (contestant, error){agentbox, bwrap, runc, crun} {
+		for _, enter := range []func(caller, string) (contestant, error){agentbox, online, bwrap, runc, crun} {
 			x, err := enter(c, box)
 			if err == nil {
 				err = x.warmUp()

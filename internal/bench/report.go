@@ -30,6 +30,7 @@ type Budget struct {
 	Aim     float64 `json:"aim"`
 	Unit    string  `json:"unit"`
 	Verdict string  `json:"verdict"` // "ok", "over", or "aim" when the aim is met, too
+	Least   bool    `json:"least"`   // it is met by more, and not by less
 }
 
 func describe(box string) Machine {
@@ -70,7 +71,18 @@ func budgets(r Report) []Budget {
 		case value <= must:
 			verdict = "ok"
 		}
-		list = append(list, Budget{what, value, must, aim, unit, verdict})
+		list = append(list, Budget{What: what, Value: value, Must: must, Aim: aim, Unit: unit, Verdict: verdict})
+	}
+	// least is a budget that is met by more.
+	least := func(what string, value, must, aim float64, unit string) {
+		verdict := "over"
+		switch {
+		case value >= aim:
+			verdict = "aim"
+		case value >= must:
+			verdict = "ok"
+		}
+		list = append(list, Budget{What: what, Value: value, Must: must, Aim: aim, Unit: unit, Verdict: verdict, Least: true})
 	}
 	for _, s := range r.Startups {
 		if s.Tool == "agentbox" {
@@ -86,6 +98,11 @@ func budgets(r Report) []Budget {
 	for _, x := range r.Changes {
 		if x.Command == "agentbox diff --stat" && x.Changed == 10 {
 			add(fmt.Sprintf("diff of 10 of %d files", x.Files), x.Median, 20, 20, " ms")
+		}
+	}
+	for _, w := range r.Ways {
+		if w.ToDirect != 0 && strings.HasPrefix(w.Name, "agentbox") {
+			least("one stream to direct, "+w.Name, w.ToDirect, 0.5, 0.9, "×")
 		}
 	}
 	const mib = 1 << 20
@@ -119,9 +136,14 @@ func markdown(out io.Writer, r Report) error {
 		fmt.Fprintf(&b, "| %d of %s | %.0f | %.1f MiB | %.1f MiB | %.1f MiB | %.0f ms |\n", c.Boxes, c.Tool, c.PerSecond, c.BoxMiB, c.SuperMiB, c.SuperPSS, c.EndMillis)
 	}
 	workspaceTables(&b, r)
+	networkTable(&b, r)
 	b.WriteString("\n| budget | measured | must | aim | |\n|---|---|---|---|---|\n")
 	for _, x := range r.Budgets {
-		fmt.Fprintf(&b, "| %s | %.2f%s | ≤ %g | ≤ %g | %s |\n", x.What, x.Value, x.Unit, x.Must, x.Aim, x.Verdict)
+		than := "≤"
+		if x.Least {
+			than = "≥"
+		}
+		fmt.Fprintf(&b, "| %s | %.2f%s | %s %g | %[4]s %[6]g | %[7]s |\n", x.What, x.Value, x.Unit, than, x.Must, x.Aim, x.Verdict)
 	}
 	for _, s := range r.Skipped {
 		fmt.Fprintf(&b, "\nNot measured: %s\n", s)
@@ -142,6 +164,19 @@ func workspaceTables(b *strings.Builder, r Report) {
 	}
 	for _, x := range r.Changes {
 		fmt.Fprintf(b, "| %s | %d of %d | %d | %.1f ms | %.1f | %s |\n", x.Command, x.Changed, x.Files, x.Rounds, x.Median, x.Min, times(x.Ratio))
+	}
+}
+
+func networkTable(b *strings.Builder, r Report) {
+	if len(r.Ways) > 0 {
+		b.WriteString("\n| to a server of this host | down | up | down, to direct | short connections | first byte | processor per GiB | resident |\n|---|---|---|---|---|---|---|---|\n")
+	}
+	for _, w := range r.Ways {
+		cpu, rss := "–", "–"
+		if w.RSS > 0 {
+			cpu, rss = fmt.Sprintf("%.2f s", w.CPU), fmt.Sprintf("%d MiB", w.RSS>>20)
+		}
+		fmt.Fprintf(b, "| %s | %.0f MiB/s | %.0f MiB/s | %s | %.0f/s | %s | %s | %s |\n", w.Name, w.Down, w.Up, times(w.ToDirect), w.Rate, duration(w.First), cpu, rss)
 	}
 }
 

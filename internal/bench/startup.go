@@ -33,6 +33,13 @@ func agentbox(c caller, box string) (contestant, error) {
 	return contestant{"agentbox", c, func(int) *exec.Cmd { return c.command(box, "run", "--", "/bin/true") }, (*exec.Cmd).Run}, nil
 }
 
+// online is a box with an allowlist.
+func online(c caller, box string) (contestant, error) {
+	return contestant{"agentbox, allowlist", c, func(int) *exec.Cmd {
+		return c.command(box, "run", "--allow-host", "example.com", "--", "/bin/true")
+	}, (*exec.Cmd).Run}, nil
+}
+
 func bwrap(c caller, _ string) (contestant, error) {
 	path, err := exec.LookPath("bwrap")
 	return contestant{"bwrap", c, func(int) *exec.Cmd {
