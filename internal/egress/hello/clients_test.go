@@ -191,9 +191,9 @@ func TestTheServerGetsWhatTheClientSaid(t *testing.T) {
 		if err != nil || h.ServerName != "a.example" {
 			t.Fatalf("%+v, %v", h, err)
 		}
-		server := tls.Server(replay{ours, io.MultiReader(bytes.NewReader(raw), ours)}, &tls.Config{
-			Certificates: []tls.Certificate{certificate}, SessionTicketKey: [32]byte{1},
-		})
+		config := &tls.Config{Certificates: []tls.Certificate{certificate}}
+		config.SetSessionTicketKeys([][32]byte{{1}})
+		server := tls.Server(replay{ours, io.MultiReader(bytes.NewReader(raw), ours)}, config)
 		if err := server.Handshake(); err != nil {
 			t.Fatal(err)
 		}
