@@ -50,33 +50,44 @@ type client struct {
 }
 
 var clients = map[string]client{
-	"curl":              {"api.test", `curl -sS https://api.test/`, "hello from api.test", "curl"},
-	"curl with HTTP/2":  {"api.test", `curl -sS --http2 -o /dev/null -w '%{http_version}' https://api.test/`, "2", "curl"},
-	"curl over IPv6":    {"six.test", `curl -sS6 --noproxy '*' https://six.test/`, "hello from six.test", "curl"},
-	"wget":              {"api.test", `wget -qO- --ca-certificate=ca.crt https://api.test/`, "hello from api.test", "wget"},
-	"git":               {"git.test", `git clone -q https://git.test/project.git clone && cat clone/file`, "hello from git", "git"},
-	"npm":               {"npm.test", `npm install --silent --fetch-retries 0 --no-audit --no-fund --registry https://npm.test/ greeter && node_modules/.bin/greet`, "hello from npm", "npm"},
-	"pip":               {"pypi.test", `python3 -m pip install -q --no-cache-dir --disable-pip-version-check --retries 0 --index-url https://pypi.test/simple/ --target lib greeter && PYTHONPATH=lib python3 -c 'import greeter; print(greeter.__name__)'`, "greeter", "python3"},
-	"python":            {"api.test", `python3 -c 'import urllib.request; print(urllib.request.urlopen("https://api.test/").read().decode())'`, "hello from api.test", "python3"},
-	"node":              {"api.test", `node -e 'fetch("https://api.test/").then(r => r.text()).then(console.log, e => { console.error(e.cause || e); process.exit(1) })'`, "hello from api.test", "node"},
-	"Go":                {"api.test", `./fetch https://api.test/`, "HTTP/2.0 hello from api.test", "go"},
-	"openssl":           {"api.test", `echo | openssl s_client -connect api.test:443 -CAfile ca.crt -verify_return_error 2>&1 | sed -n 's/^ *Verify return code: //p' | head -n 1`, "0 (ok)", "openssl"},
-	"a WebSocket":       {"ws.test", `python3 websocket.py wss://ws.test/ one two`, "one\ntwo\nclosed", "python3"},
-	"plain HTTP":        {"plain.test:80", `curl -sS http://plain.test/`, "hello from plain.test", "curl"},
-	"a plain WebSocket": {"plainws.test:80", `python3 websocket.py ws://plainws.test/ one two`, "one\ntwo\nclosed", "python3"},
+	"curl":               {"api.test", `curl -sS https://api.test/`, "hello from api.test", "curl"},
+	"curl with HTTP/2":   {"api.test", `curl -sS --http2 -o /dev/null -w '%{http_version}' https://api.test/`, "2", "curl"},
+	"curl over IPv6":     {"six.test", `curl -sS6 --noproxy '*' https://six.test/`, "hello from six.test", "curl"},
+	"wget":               {"api.test", `wget -qO- --ca-certificate=ca.crt https://api.test/`, "hello from api.test", "wget"},
+	"git":                {"git.test", `git clone -q https://git.test/project.git clone && cat clone/file`, "hello from git", "git"},
+	"npm":                {"npm.test", `npm install --silent --fetch-retries 0 --no-audit --no-fund --registry https://npm.test/ greeter && node_modules/.bin/greet`, "hello from npm", "npm"},
+	"pip":                {"pypi.test", `python3 -m pip install -q --no-cache-dir --disable-pip-version-check --retries 0 --index-url https://pypi.test/simple/ --target lib greeter && PYTHONPATH=lib python3 -c 'import greeter; print(greeter.__name__)'`, "greeter", "python3"},
+	"python":             {"api.test", `python3 -c 'import urllib.request; print(urllib.request.urlopen("https://api.test/").read().decode())'`, "hello from api.test", "python3"},
+	"node":               {"api.test", `node -e 'fetch("https://api.test/").then(r => r.text()).then(console.log, e => { console.error(e.cause || e); process.exit(1) })'`, "hello from api.test", "node"},
+	"Go":                 {"api.test", `./fetch https://api.test/`, "HTTP/2.0 hello from api.test", "go"},
+	"openssl":            {"api.test", `echo | openssl s_client -connect api.test:443 -CAfile ca.crt -verify_return_error 2>&1 | sed -n 's/^ *Verify return code: //p' | head -n 1`, "0 (ok)", "openssl"},
+	"a WebSocket":        {"ws.test", `python3 websocket.py wss://ws.test/ one two`, "one\ntwo\nclosed", "python3"},
+	"server-sent events": {"sse.test", `curl -sSN https://sse.test/ 2>/dev/null | head -n 1`, "data: one", "curl"},
+	"plain HTTP":         {"plain.test:80", `curl -sS http://plain.test/`, "hello from plain.test", "curl"},
+	"a plain WebSocket":  {"plainws.test:80", `python3 websocket.py ws://plainws.test/ one two`, "one\ntwo\nclosed", "python3"},
 }
 
 // serveClients puts the servers far that the clients want.
 func serveClients(t testing.TB, net *internet.World) {
+	events := make(chan string)
+	go func() {
+		for {
+			select {
+			case events <- "one":
+			case <-t.Context().Done():
+				return
+			}
+		}
+	}()
 	hello := http.HandlerFunc(hello)
 	net.Name("api.test", "203.0.113.10", "2001:db8:a::10")
 	net.HTTPS("203.0.113.10:443", []string{"api.test"}, hello)
 	net.HTTPS("[2001:db8:a::10]:443", []string{"api.test", "six.test"}, hello)
 	net.Name("six.test", "2001:db8:a::10")
 	for name, handler := range map[string]http.Handler{
-		"git.test": internet.Git(t), "npm.test": internet.NPM(), "pypi.test": internet.PyPI(), "ws.test": internet.WebSocket(),
+		"git.test": internet.Git(t), "npm.test": internet.NPM(), "pypi.test": internet.PyPI(), "ws.test": internet.WebSocket(), "sse.test": internet.Events(events),
 	} {
-		at := map[string]string{"git.test": "11", "npm.test": "12", "pypi.test": "13", "ws.test": "14"}[name]
+		at := map[string]string{"git.test": "11", "npm.test": "12", "pypi.test": "13", "ws.test": "14", "sse.test": "17"}[name]
 		net.Name(name, "203.0.113."+at)
 		net.HTTPS("203.0.113."+at+":443", []string{name}, handler)
 	}

@@ -75,21 +75,21 @@ type Gateway struct {
 	looking  chan struct{} // who looks for the program behind a connection
 	doors    openConns     // both sides of what goes through a door
 
-	ctx     context.Context
-	cancel  context.CancelFunc
-	running sync.WaitGroup
-	closers []func()
-	plain   *handover
-	forward *http.Transport
-	relay   *httputil.ReverseProxy
+	ctx       context.Context
+	cancel    context.CancelFunc
+	running   sync.WaitGroup
+	closers   []func()
+	plain     *handover
+	transport *http.Transport
+	relay     *httputil.ReverseProxy
 }
 
 const (
 	helloTime = 10 * time.Second // a client has that long for the first bytes that say what it wants
 	headTime  = 10 * time.Second // and that long for the head of a request
 	idleTime  = 2 * time.Minute  // between requests
-	maxHead   = 64 << 10         // bytes of a request's head
-	maxHello  = 64 << 10         // bytes of a ClientHello
+	maxHead   = 32 << 10         // bytes of a request's head
+	maxHello  = 16 << 10         // bytes of a ClientHello
 )
 
 // New makes a Gateway that serves nothing yet.
@@ -190,8 +190,8 @@ func (g *Gateway) Close() {
 	g.open.closeAll()
 	g.doors.closeAll()
 	g.running.Wait()
-	if g.forward != nil {
-		g.forward.CloseIdleConnections()
+	if g.transport != nil {
+		g.transport.CloseIdleConnections()
 	}
 }
 

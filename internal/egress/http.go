@@ -95,12 +95,12 @@ type clientKey struct{}
 
 func (g *Gateway) serveHTTP() {
 	g.plain = newHandover()
-	g.forward = &http.Transport{
+	g.transport = &http.Transport{
 		DialContext: g.dialForHTTP, DisableCompression: true, MaxIdleConnsPerHost: 16, IdleConnTimeout: 30 * time.Second, ResponseHeaderTimeout: 5 * time.Minute,
 		MaxResponseHeaderBytes: 1 << 20, ExpectContinueTimeout: time.Second,
 	}
 	silent := log.New(io.Discard, "", 0)
-	g.relay = &httputil.ReverseProxy{Rewrite: rewrite, Transport: g.forward, FlushInterval: -1, ErrorLog: silent, ErrorHandler: g.failed}
+	g.relay = &httputil.ReverseProxy{Rewrite: rewrite, Transport: g.transport, FlushInterval: -1, ErrorLog: silent, ErrorHandler: g.failed}
 	server := &http.Server{
 		Handler: http.HandlerFunc(g.handle), ReadHeaderTimeout: headTime, IdleTimeout: idleTime, MaxHeaderBytes: maxHead, ErrorLog: silent,
 		DisableGeneralOptionsHandler: true,

@@ -28,13 +28,12 @@ const (
 	WrongProtocol  // what the client sent is not what belongs to the port
 	TooMany        // a rule's limit of connections, rate or bytes, or the box's own
 	Unreachable    // it was allowed, and upstream failed
-	NoRegistry     // the host's own tools name no registry
 	reasonsInTotal // how many there are
 )
 
 var reasonWords = [reasonsInTotal]string{
 	NotAllowed: "not-allowed", Allowed: "allowed", Denied: "denied", BadHost: "bad-host", BadAddress: "bad-address", BadRequest: "bad-request",
-	Mismatch: "mismatch", WrongProtocol: "wrong-protocol", TooMany: "limit", Unreachable: "unreachable", NoRegistry: "no-registry",
+	Mismatch: "mismatch", WrongProtocol: "wrong-protocol", TooMany: "limit", Unreachable: "unreachable",
 }
 
 // String is the word that records and --json have for it.

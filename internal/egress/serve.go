@@ -40,6 +40,9 @@ func (g *Gateway) serveCaptured(c *client) {
 	}
 	v := g.policy.Decide(Query{Host: to.host, Port: to.port})
 	switch {
+	case to.host.IsZero(): // the kernel does not say where it was to go
+		g.refuse(c, to, &refusal{Verdict: v}, "")
+		reset(c.TCPConn)
 	case v.OK() && to.port == defaultPort:
 		g.tunnel(c, to, v)
 	case v.OK() && to.port != httpPort:

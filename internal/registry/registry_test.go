@@ -269,3 +269,25 @@ func TestTheToolsOfThisMachineAnswer(t *testing.T) {
 		})
 	}
 }
+
+// Under sudo the tools are started as the person whose home it is, so that what they leave there is theirs.
+func TestRootAsksAsWhoOwnsTheHome(t *testing.T) {
+	boxtest.Need(t, boxtest.Root)
+	h := newHost(t)
+	h.tool("bin/npm", `echo "{\"registry\": \"https://user$(id -u).test/\"}"`)
+	for dir := h.root; dir != "/tmp" && dir != "/"; dir = filepath.Dir(dir) {
+		if err := os.Chmod(dir, 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if got := h.ask("@npm"); !slices.Equal(got, []string{"user0.test 443"}) {
+		t.Errorf("a home of root's: %v", got)
+	}
+	const nobody = 65534
+	if err := os.Chown(h.Home, nobody, nobody); err != nil {
+		t.Fatal(err)
+	}
+	if got := h.ask("@npm"); !slices.Equal(got, []string{"user65534.test 443"}) {
+		t.Errorf("a home of somebody's: %v", got)
+	}
+}

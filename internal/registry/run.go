@@ -44,7 +44,7 @@ func (a Asker) ask(ctx context.Context, p program) ([]byte, error) {
 	out, complaint := &bounded{max: maxOutput, full: cancel}, &bounded{max: maxStderr}
 	cmd := exec.CommandContext(ctx, path, p.argv[1:]...)
 	cmd.Dir, cmd.Env, cmd.Stdout, cmd.Stderr = a.Dir, env, out, complaint
-	err = runGroup(cmd)
+	err = runGroup(cmd, a.credential())
 	switch {
 	case out.over:
 		return nil, fmt.Errorf("%s writes too much", name)
@@ -61,9 +61,19 @@ func (a Asker) ask(ctx context.Context, p program) ([]byte, error) {
 	return out.kept.Bytes(), nil
 }
 
+// credential is that of who owns the home, where root asks for somebody else, as sudo does: what a tool leaves there is
+// to be theirs.
+func (a Asker) credential() *syscall.Credential {
+	var st syscall.Stat_t
+	if os.Geteuid() != 0 || syscall.Stat(a.Home, &st) != nil || st.Uid == 0 {
+		return nil
+	}
+	return &syscall.Credential{Uid: st.Uid, Gid: st.Gid}
+}
+
 // runGroup runs a program and leaves none of the processes that it started.
-func runGroup(cmd *exec.Cmd) error {
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+func runGroup(cmd *exec.Cmd, as *syscall.Credential) error {
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Credential: as}
 	cmd.WaitDelay = time.Second
 	kill := func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }
 	cmd.Cancel = kill
