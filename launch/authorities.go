@@ -5,6 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
+	"slices"
+	"strings"
 
 	"agentbox/profile"
 )
@@ -19,10 +22,10 @@ var systemBundles = []string{
 // maxAuthority is far more than a company's authorities take.
 const maxAuthority = 1 << 20
 
-// lookAuthorities reads network.extra_ca, and what the box's programs would trust without it: those that are told of a
-// file look at no other.
+// lookAuthorities reads network.extra_ca, and finds what the box's programs would trust without it: those that are told
+// of a file look at no other.
 func (h *Host) lookAuthorities(p profile.Profile) error {
-	h.Files.ExtraCA = ""
+	h.Files.ExtraCA, h.Files.Inspects, h.Files.Bundle, h.Files.Bundles = "", len(p.Inspected()) > 0, "", nil
 	if p.Network.Mode == NoNetwork {
 		return nil
 	}
@@ -33,16 +36,33 @@ func (h *Host) lookAuthorities(p profile.Profile) error {
 		}
 		h.Files.ExtraCA += text
 	}
-	if h.Files.ExtraCA == "" {
+	if !h.Files.OwnAuthorities() {
 		return nil
 	}
 	for _, path := range systemBundles {
-		if data, err := os.ReadFile(path); err == nil {
-			h.Files.ExtraCA += string(data)
-			return nil
+		if real := regularFile(path); real != "" && h.Files.Bundle == "" {
+			h.Files.Bundle = real
+		}
+		real := regularFile(filepath.Join(h.Files.Source, path))
+		if in, err := filepath.Rel(h.Files.Source, real); real != "" && err == nil && filepath.IsLocal(in) {
+			if in = "/" + in; strings.HasPrefix(in, "/etc/") && !slices.Contains(h.Files.Bundles, in) {
+				h.Files.Bundles = append(h.Files.Bundles, in)
+			}
 		}
 	}
 	return nil
+}
+
+// regularFile is what a path leads to, if that is a file, and "" otherwise.
+func regularFile(path string) string {
+	real, err := filepath.EvalSymlinks(path)
+	if err != nil {
+		return ""
+	}
+	if info, err := os.Stat(real); err != nil || !info.Mode().IsRegular() {
+		return ""
+	}
+	return real
 }
 
 func readAuthority(path string) (string, error) {

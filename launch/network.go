@@ -31,10 +31,11 @@ type Network struct {
 	channel *boxinit.Network
 }
 
-// A Forward is a listener in the box for an entry of network.forward.
+// A Forward is a listener in the box for an entry of network.forward, or for a credential.
 type Forward struct {
-	Target   string // the entry
-	Listener net.Listener
+	Target     string // the entry
+	Credential string // whose host is behind it; "" is the target itself
+	Listener   net.Listener
 }
 
 // Close ends what listens in the box.
@@ -85,17 +86,53 @@ func (p Plan) online() bool { return p.Network.Mode != NoNetwork && p.Network.Mo
 // A NetworkPlan is what of the profile decides how the box's network namespace is set up. What may leave it is not the
 // box's concern.
 type NetworkPlan struct {
-	Mode    string   `json:"mode"`
-	Forward []string `json:"forward,omitempty"`
-	Publish []string `json:"publish,omitempty"`
+	Mode        string           `json:"mode"`
+	Forward     []string         `json:"forward,omitempty"`
+	Publish     []string         `json:"publish,omitempty"`
+	Inspected   []string         `json:"inspected,omitempty"`   // hosts whose TLS is read
+	Credentials []CredentialPlan `json:"credentials,omitempty"` // of which the agent learns something
 }
 
-func networkPlan(n profile.Network) NetworkPlan {
+// A CredentialPlan is what the agent learns of a credential.
+type CredentialPlan struct {
+	Name       string `json:"name"`
+	Env        string `json:"env,omitempty"`          // holds the placeholder
+	BaseURLEnv string `json:"base_url_env,omitempty"` // holds a URL of the box that leads to the host
+	SocketEnv  string `json:"socket_env,omitempty"`   // holds Socket
+	Socket     string `json:"socket,omitempty"`       // a unix socket of the box that leads to the host
+}
+
+func networkPlan(prof profile.Profile) NetworkPlan {
+	n := prof.Network
 	plan := NetworkPlan{Mode: n.Mode}
-	if n.Mode != NoNetwork {
-		plan.Forward, plan.Publish = n.Forward, n.Publish
+	if n.Mode == NoNetwork {
+		return plan
+	}
+	plan.Forward, plan.Publish, plan.Inspected = n.Forward, n.Publish, prof.Inspected()
+	for _, c := range prof.Credentials {
+		p := CredentialPlan{Name: c.Name, Env: c.Env, BaseURLEnv: c.BaseURLEnv, SocketEnv: c.SocketEnv}
+		if c.SocketEnv != "" {
+			p.Socket = mounts.SocketDir + "/" + c.Name + ".sock"
+		}
+		if c.Env != "" || c.BaseURLEnv != "" || c.SocketEnv != "" {
+			plan.Credentials = append(plan.Credentials, p)
+		}
 	}
 	return plan
+}
+
+// listeners are what else listens in the box: entries of network.forward, and the sockets of credentials.
+func (p NetworkPlan) listeners() []Forward {
+	var list []Forward
+	for _, f := range p.Forward {
+		list = append(list, Forward{Target: f})
+	}
+	for _, c := range p.Credentials {
+		if c.Socket != "" {
+			list = append(list, Forward{Target: profile.UnixForward + c.Socket, Credential: c.Name})
+		}
+	}
+	return list
 }
 
 // ownSockets are those of the capture and one for each forward, in its order.
@@ -104,7 +141,8 @@ func (p Plan) ownSockets() []boxinit.Socket {
 	for _, s := range capture.Sockets() {
 		list = append(list, boxinit.Socket{Family: s.Family, Type: s.Type, Protocol: s.Protocol})
 	}
-	for _, f := range p.Network.Forward {
+	for _, l := range p.Network.listeners() {
+		f := l.Target
 		if path, ok := strings.CutPrefix(f, profile.UnixForward); ok {
 			list = append(list, boxinit.Socket{Family: unix.AF_UNIX, Type: unix.SOCK_STREAM, Path: path})
 			continue
@@ -142,7 +180,7 @@ func (b *Box) openNetwork(serve func(*Network) error) error {
 	}
 	n := &Network{channel: b.channel}
 	b.network = n
-	if err := n.receive(b.plan.Network.Forward); err != nil {
+	if err := n.receive(b.plan.Network.listeners()); err != nil {
 		if errors.Is(err, io.EOF) {
 			return nil // PID 1 has ended, and says why
 		}
@@ -155,7 +193,7 @@ func (b *Box) openNetwork(serve func(*Network) error) error {
 	return serve(n)
 }
 
-func (n *Network) receive(forwards []string) error {
+func (n *Network) receive(forwards []Forward) error {
 	var files []*os.File
 	var errs []error
 	for range capture.Sockets() {
@@ -171,11 +209,13 @@ func (n *Network) receive(forwards []string) error {
 	}
 	// Those with a path come last: they wait for the box's mounts.
 	for _, onPath := range []bool{false, true} {
-		for i, target := range forwards {
-			if strings.HasPrefix(target, profile.UnixForward) != onPath {
+		for i, f := range forwards {
+			if strings.HasPrefix(f.Target, profile.UnixForward) != onPath {
 				continue
 			}
-			if err := n.forward(target); err != nil {
+			if err := n.forward(f); err != nil && f.Credential != "" {
+				return fmt.Errorf("credential %q: %w", f.Credential, err)
+			} else if err != nil {
 				return fmt.Errorf("network.forward[%d]: %w", i, err)
 			}
 		}
@@ -183,7 +223,8 @@ func (n *Network) receive(forwards []string) error {
 	return nil
 }
 
-func (n *Network) forward(target string) error {
+func (n *Network) forward(to Forward) error {
+	target := to.Target
 	f, err := n.channel.Receive()
 	if err != nil {
 		return err
@@ -209,7 +250,8 @@ func (n *Network) forward(target string) error {
 	if u, ok := l.(*net.UnixListener); ok {
 		u.SetUnlinkOnClose(false) // its path is the box's
 	}
-	n.Forwards = append(n.Forwards, Forward{Target: target, Listener: l})
+	to.Listener = l
+	n.Forwards = append(n.Forwards, to)
 	return nil
 }
 
@@ -234,10 +276,35 @@ func (p Plan) networkVariables(vars map[string]string) {
 	const direct = "localhost,127.0.0.1,::1"
 	vars["NO_PROXY"], vars["no_proxy"] = direct, direct
 	vars["NODE_USE_ENV_PROXY"] = "1"
-	if p.host.Files.ExtraCA == "" {
+	for _, c := range p.Network.Credentials {
+		c.variables(vars)
+	}
+	if !p.host.Files.OwnAuthorities() {
 		return
 	}
 	for _, name := range authorityVariables {
 		vars[name] = mounts.AuthorityFile
 	}
+	if len(p.Network.Inspected) > 0 {
+		vars["SSL_CERT_DIR"] = mounts.AuthorityDir + ":/etc/ssl/certs"
+	}
 }
+
+// variables are those of one credential. A stand-in is put in the placeholder's place when the box starts.
+func (c CredentialPlan) variables(vars map[string]string) {
+	if c.Env != "" {
+		vars[c.Env] = c.holder()
+	}
+	if c.SocketEnv != "" {
+		vars[c.SocketEnv] = c.Socket
+	}
+	switch {
+	case c.BaseURLEnv == "":
+	case c.SocketEnv != "":
+		vars[c.BaseURLEnv] = "http://localhost"
+	default:
+		vars[c.BaseURLEnv] = "http://127.0.0.1:" + strconv.Itoa(capture.ProxyPort) + "/" + c.Name
+	}
+}
+
+func (c CredentialPlan) holder() string { return "<placeholder of " + c.Name + ">" }

@@ -77,7 +77,7 @@ func NewPlan(p profile.Profile, h Host, r Request) (Plan, error) {
 		Command: r.Command, Terminal: r.Terminal, Hostname: h.Files.Hostname, UID: uint32(uid), GID: uint32(gid),
 		IDs: h.IDs, Namespaces: slices.Clone(namespaces), Files: layout, Seccomp: true, Keyring: true,
 		Allow: p.Agent.Terminal, Workspace: h.Files.Workspace.Path, host: h,
-		Network: networkPlan(p.Network), degrade: p.Agent.Degrade,
+		Network: networkPlan(p), degrade: p.Agent.Degrade,
 	}
 	if len(plan.Command) == 0 {
 		plan.Command = p.Agent.Command

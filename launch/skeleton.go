@@ -48,10 +48,11 @@ func (p Plan) nodes() ([]boxinit.Node, error) {
 		case mounts.NodeFile:
 			node.Kind = boxinit.NodeFile
 			if n.Source != "" {
-				var err error
-				if node.Content, err = os.ReadFile(n.Source); err != nil {
+				data, err := os.ReadFile(n.Source)
+				if err != nil {
 					return nil, fmt.Errorf("the box's root: %w", err)
 				}
+				node.Content = append(data, node.Content...)
 			}
 		default:
 			return nil, fmt.Errorf("the box's root: %s: unknown kind %q", n.Path, n.Kind)

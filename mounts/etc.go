@@ -24,8 +24,11 @@ var etcSecrets = []string{"/etc/ssl/private", "/etc/pki/tls/private", "/etc/pki/
 // EtcSecrets are paths whose existence Host.Exists has to tell.
 func EtcSecrets() []string { return etcSecrets }
 
-// AuthorityFile is where the box has network.extra_ca, together with the host's own authorities.
+// AuthorityFile is where the box has the host's authorities, those of network.extra_ca and the session's own.
 const AuthorityFile = "/etc/agentbox/ca.pem"
+
+// AuthorityDir is where the box has the session's own authority under the name by which OpenSSL looks for it.
+const AuthorityDir = "/etc/agentbox/certs"
 
 // etcCopyLimit is the largest file that is copied; a larger one is bound: a mount costs what copying some pages does.
 const etcCopyLimit = 8 << 10
@@ -66,14 +69,28 @@ func (b *builder) etc() {
 	for name, content := range synthetic {
 		b.file("/etc/"+name, content, 0o644)
 	}
-	if b.host.ExtraCA != "" {
-		b.file(AuthorityFile, b.host.ExtraCA, 0o644)
-	}
+	b.authorities()
 	b.node(Node{Path: "/etc/mtab", Kind: NodeLink, Target: "/proc/self/mounts"})
 	for _, p := range etcSecrets {
 		if b.host.Exists[path.Join(b.host.Source, p)] {
 			b.cover(p, "box")
 		}
+	}
+}
+
+// authorities gives the box a file of all that its programs are to trust, also where they look without being told.
+func (b *builder) authorities() {
+	if !b.host.OwnAuthorities() {
+		return
+	}
+	b.node(Node{Path: AuthorityFile, Kind: NodeFile, Source: b.host.Bundle, Content: b.host.ExtraCA, Mode: 0o644})
+	if b.host.Inspects {
+		b.dir(AuthorityDir)
+	}
+	source := InBox + AuthorityFile
+	b.files[source] = true
+	for _, p := range b.host.Bundles {
+		b.bind(Mount{Source: source, Target: p, Options: readOnlyBind, Why: "network"})
 	}
 }
 

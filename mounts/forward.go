@@ -2,12 +2,17 @@ package mounts
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"agentbox/profile"
 )
 
-// forwards makes the directories for the sockets of network.forward, which lie at the same path as on the host.
+// SocketDir is where the box has the sockets that lead to the hosts of credentials.
+const SocketDir = "/run/agentbox"
+
+// forwards makes the directories for the sockets of network.forward, which lie at the same path as on the host, and for
+// those of credentials.
 func (b *builder) forwards() {
 	if b.profile.Network.Mode == "none" {
 		return
@@ -29,6 +34,11 @@ func (b *builder) forwards() {
 			if Below(d, base.Target) && d != base.Target {
 				b.out.Dirs = append(b.out.Dirs, d)
 			}
+		}
+	}
+	for _, c := range b.profile.Credentials {
+		if c.SocketEnv != "" && !slices.Contains(b.out.Dirs, SocketDir) {
+			b.out.Dirs = append(b.out.Dirs, SocketDir)
 		}
 	}
 }

@@ -74,8 +74,14 @@ type Host struct {
 	Sources   map[string]Place // of [[mount]] binds, by source as written
 	Hidden    []Match          // what rootfs.mask names on the host; Path is absolute
 	Exists    map[string]bool  // absolute paths that were asked for: /proc and /sys files, mount targets
-	ExtraCA   string           // certificates of network.extra_ca and of the host, in PEM form; "" where the profile names none
+	ExtraCA   string           // certificates of network.extra_ca, in PEM form; "" where the profile names none
+	Inspects  bool             // the session has an authority of its own, which the box trusts
+	Bundle    string           // the host's file of authorities that everybody trusts; "" when it has none
+	Bundles   []string         // paths at which programs of the tree look for it
 	Binary    string           // agentbox itself
 	Hostname  string
 	MachineID string // synthetic, of the session
 }
+
+// OwnAuthorities reports whether the box's programs trust others than those of the tree.
+func (h Host) OwnAuthorities() bool { return h.ExtraCA != "" || h.Inspects }

@@ -22,7 +22,7 @@ type NodeKind string
 // The kinds of skeleton entries.
 const (
 	NodeDir  NodeKind = "dir"
-	NodeFile NodeKind = "file" // Content, or a copy of the host's Source
+	NodeFile NodeKind = "file" // a copy of the host's Source, if there is one, and Content
 	NodeLink NodeKind = "link" // a symbolic link to Target
 )
 

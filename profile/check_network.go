@@ -126,17 +126,8 @@ func proxyProblem(s string) *complaint {
 	return nil
 }
 
-// readable refuses a rule about requests that are encrypted: to ignore it would allow all of them.
-func (c *checker) readable(at string, r NetworkRule) {
-	p, err := ParseHostPattern(r.Host, false)
-	if err != nil || len(r.Methods) == 0 && len(r.Paths) == 0 {
-		return
-	}
-	if p.Port == 0 || p.Port == 443 || p.Registry != "" {
-		c.add(at, "methods and paths of a TLS connection are not available in this version of agentbox",
-			`name a port that speaks plain HTTP ("`+p.Host.String()+`:80"), or remove methods and paths`)
-	}
-}
+// AboutRequests reports whether the rule is about requests, which are to be read then.
+func (r NetworkRule) AboutRequests() bool { return len(r.Methods) > 0 || len(r.Paths) > 0 }
 
 var httpMethod = lazily(`^[A-Z]{1,20}$`)
 
@@ -151,23 +142,26 @@ func (c *checker) rules() {
 		if len(r.Methods) == 0 && len(r.Paths) == 0 && r.Connections == 0 && r.Rate == "" && r.BytesOut == 0 {
 			c.add(at, "narrows nothing", "give it methods, paths, connections, rate or bytes_out")
 		}
-		c.readable(at, r)
 		atLeast(c, at+".connections", r.Connections, 1, 1<<20)
 		atLeast(c, at+".bytes_out", r.BytesOut, 1, 1<<60)
 		if r.Rate != "" && !rate().MatchString(r.Rate) {
 			c.add(at+".rate", fmt.Sprintf("%q is not a rate", r.Rate), `write a number and "/s", "/min" or "/h" ("60/min")`)
 		}
-		c.each(at+".methods", r.Methods, func(s string) *complaint {
-			if !httpMethod().MatchString(s) {
-				return &complaint{msg: fmt.Sprintf("%q is not an HTTP method", s), hint: `methods are written in capitals ("GET")`}
-			}
-			return nil
-		})
-		c.each(at+".paths", r.Paths, func(s string) *complaint {
-			if !strings.HasPrefix(s, "/") || strings.Contains(s+"/", "/../") || strings.ContainsAny(s, "?#") {
-				return &complaint{msg: fmt.Sprintf("%q is not the path of a URL", s), hint: `write it from "/", without a query ("/repos/**")`}
-			}
-			return nil
-		})
+		c.each(at+".methods", r.Methods, methodProblem)
+		c.each(at+".paths", r.Paths, urlPathProblem)
 	}
+}
+
+func methodProblem(s string) *complaint {
+	if !httpMethod().MatchString(s) {
+		return &complaint{msg: fmt.Sprintf("%q is not an HTTP method", s), hint: `methods are written in capitals ("GET")`}
+	}
+	return nil
+}
+
+func urlPathProblem(s string) *complaint {
+	if !strings.HasPrefix(s, "/") || strings.Contains(s+"/", "/../") || strings.ContainsAny(s, "?#") {
+		return &complaint{msg: fmt.Sprintf("%q is not the path of a URL", s), hint: `write it from "/", without a query ("/repos/**")`}
+	}
+	return nil
 }

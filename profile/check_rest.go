@@ -32,7 +32,6 @@ func atLeast[T Size | Duration | int64 | float64](c *checker, path string, v, lo
 
 var (
 	plainName  = lazily(`^[a-z0-9][a-z0-9_-]{0,63}$`)
-	headerName = lazily(`^[A-Za-z0-9-]{1,64}$`)
 	toolName   = lazily(`^[A-Za-z0-9_./-]{1,128}$`)
 	permission = lazily(`^(\*|[A-Za-z_][A-Za-z0-9_*-]*(\([^()]+(\([^()]*\)[^()]*)*\))?)$`)
 	eventName  = lazily(`^[a-z][a-z0-9._-]{0,63}$`)
@@ -43,49 +42,6 @@ var (
 func (c *checker) nameOK(at, name string) {
 	if !plainName().MatchString(name) {
 		c.add(at, fmt.Sprintf("%q is not a name", name), "use small letters, digits, - and _")
-	}
-}
-
-// referenceProblem checks a reference to a secret. It never repeats the text,
-// which is the secret itself if somebody wrote that here.
-func referenceProblem(s string) *complaint {
-	kind, rest, _ := strings.Cut(s, ":")
-	ok := false
-	switch kind {
-	case "env":
-		ok = envName(rest)
-	case "file":
-		ok = fullPath(rest) && cleanPath(rest) == rest && rest != "/"
-	case "command":
-		program, _, _ := strings.Cut(strings.TrimSpace(rest), " ")
-		ok = program != "" && (fullPath(program) || !strings.Contains(program, "/"))
-	}
-	if ok {
-		return nil
-	}
-	return &complaint{msg: "is not a reference to a secret", hint: `write "env:NAME", "file:/full/path" or "command:program args"; a profile holds no secrets`}
-}
-
-func (c *checker) credentials() {
-	for i, r := range c.p.Credentials {
-		at := index("credential", i)
-		c.nameOK(at+".name", r.Name)
-		if w := referenceProblem(r.Source); w != nil {
-			c.finding(at+".source", *w)
-		}
-		if len(r.Hosts) == 0 {
-			c.add(at+".hosts", "is missing", "a credential is added to requests to certain hosts only")
-		}
-		c.each(at+".hosts", r.Hosts, func(s string) *complaint { return hostProblem(s, false) })
-		if !headerName().MatchString(r.Header) {
-			c.add(at+".header", fmt.Sprintf("%q is not the name of a header", r.Header), `write "authorization" or "x-api-key"`)
-		}
-		if r.Format != "" && strings.Count(r.Format, "{}") != 1 {
-			c.add(at+".format", "must have {} in it once, for the secret", `write "Bearer {}"`)
-		}
-		if r.Env != "" && (!envName(r.Env) || HijackVariable(r.Env)) {
-			c.add(at+".env", fmt.Sprintf("%q is not a variable to put a placeholder in", r.Env), "")
-		}
 	}
 }
 
@@ -133,13 +89,6 @@ func (c *checker) alerts() {
 		if len(a.Action) == 0 {
 			c.add(at+".action", "is missing", `write ["log"]`)
 		}
-	}
-}
-
-func (c *checker) budget() {
-	atLeast(c, "budget.usd", c.p.Budget.USD, 0.01, 100000)
-	if w := c.p.Budget.WarnAt; w < 0 || w > 1 {
-		c.add("budget.warn_at", fmt.Sprintf("%v is not between 0 and 1", w), "write 0.8 for a warning at 80 %")
 	}
 }
 

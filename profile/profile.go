@@ -42,6 +42,7 @@ type Profile struct {
 	Audit       Audit        `toml:"audit" json:"audit"`
 	Alerts      []Alert      `toml:"alert" json:"alert"`
 	Budget      Budget       `toml:"budget" json:"budget"`
+	Prices      []Price      `toml:"price" json:"price"`
 	MCP         []MCP        `toml:"mcp" json:"mcp"`
 }
 
@@ -123,12 +124,20 @@ type NetworkRule struct {
 // Credential names a secret that is added outside the box; it never holds the
 // secret itself.
 type Credential struct {
-	Name   string   `toml:"name" json:"name"`
-	Source string   `toml:"source" json:"source"`
-	Hosts  []string `toml:"hosts" json:"hosts"`
-	Header string   `toml:"header" json:"header"`
-	Format string   `toml:"format" json:"format"`
-	Env    string   `toml:"env" json:"env"`
+	Name        string   `toml:"name" json:"name"`
+	Source      string   `toml:"source" json:"source"`
+	Hosts       []string `toml:"hosts" json:"hosts"`
+	Methods     []string `toml:"methods" json:"methods"`
+	Paths       []string `toml:"paths" json:"paths"`
+	As          string   `toml:"as" json:"as"`
+	Header      string   `toml:"header" json:"header"`
+	Format      string   `toml:"format" json:"format"`
+	User        string   `toml:"user" json:"user"`
+	Query       string   `toml:"query" json:"query"`
+	Env         string   `toml:"env" json:"env"`
+	Placeholder string   `toml:"placeholder" json:"placeholder"`
+	BaseURLEnv  string   `toml:"base_url_env" json:"base_url_env"`
+	SocketEnv   string   `toml:"socket_env" json:"socket_env"`
 }
 
 // Permissions are tool rules in Claude Code's syntax.
@@ -157,10 +166,23 @@ type Alert struct {
 
 // Budget is what the agent may spend on a model; zero means no limit.
 type Budget struct {
-	USD     float64 `toml:"usd" json:"usd"`
-	Tokens  int64   `toml:"tokens" json:"tokens"`
-	WarnAt  float64 `toml:"warn_at" json:"warn_at"`
-	OnLimit string  `toml:"on_limit" json:"on_limit"`
+	USD     float64  `toml:"usd" json:"usd"`
+	Tokens  int64    `toml:"tokens" json:"tokens"`
+	WarnAt  float64  `toml:"warn_at" json:"warn_at"`
+	OnLimit string   `toml:"on_limit" json:"on_limit"`
+	Hosts   []string `toml:"hosts" json:"hosts"`
+}
+
+// Limited reports whether there is an end to what may be spent.
+func (b Budget) Limited() bool { return b.USD > 0 || b.Tokens > 0 }
+
+// Price is what a model costs, in US dollars per million tokens.
+type Price struct {
+	Model      string  `toml:"model" json:"model"`
+	Input      float64 `toml:"input" json:"input"`
+	Output     float64 `toml:"output" json:"output"`
+	CacheRead  float64 `toml:"cache_read" json:"cache_read"`
+	CacheWrite float64 `toml:"cache_write" json:"cache_write"`
 }
 
 // MCP is one MCP server that runs outside the box.

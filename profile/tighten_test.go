@@ -68,9 +68,17 @@ bytes_out = "1MiB"
 name = "c"
 source = "env:C"
 hosts = ["a.example.com", "b.example.com"]
+methods = ["GET", "PUT"]
+paths = ["/a", "/b"]
+as = "header"
 header = "x-api-key"
 format = "{}"
+user = "u"
+query = "q"
 env = "C"
+placeholder = "c-{}"
+base_url_env = "C_URL"
+socket_env = "C_SOCKET"
 [permissions]
 allow = ["Read", "Write"]
 ask = ["Bash"]
@@ -91,6 +99,13 @@ usd = 10
 tokens = 1000
 warn_at = 0.5
 on_limit = "freeze"
+hosts = ["a.example.com"]
+[[price]]
+model = "m"
+input = 1
+output = 2
+cache_read = 3
+cache_write = 4
 [[mcp]]
 name = "m"
 command = ["server"]
@@ -168,6 +183,15 @@ var moves = map[string]struct{ tight, wide string }{
 	"credential[].format": {"[[credential]]\nname = 'c'\nformat = '{}'", "[[credential]]\nname = 'c'\nformat = 'a {}'"},
 	"credential[].env":    {"[[credential]]\nname = 'c'\nenv = 'C'", "[[credential]]\nname = 'c'\nenv = 'D'"},
 
+	"credential[].methods":      {"[[credential]]\nname = 'c'\nmethods = ['GET']", "[[credential]]\nname = 'c'\nmethods = ['POST']"},
+	"credential[].paths":        {"[[credential]]\nname = 'c'\npaths = ['/a']", "[[credential]]\nname = 'c'\npaths = ['/**']"},
+	"credential[].as":           {"[[credential]]\nname = 'c'\nas = 'header'", "[[credential]]\nname = 'c'\nas = 'bearer'"},
+	"credential[].user":         {"[[credential]]\nname = 'c'\nuser = 'u'", "[[credential]]\nname = 'c'\nuser = 'v'"},
+	"credential[].query":        {"[[credential]]\nname = 'c'\nquery = 'q'", "[[credential]]\nname = 'c'\nquery = 'r'"},
+	"credential[].placeholder":  {"[[credential]]\nname = 'c'\nplaceholder = 'c-{}'", "[[credential]]\nname = 'c'\nplaceholder = 'd-{}'"},
+	"credential[].base_url_env": {"[[credential]]\nname = 'c'\nbase_url_env = 'C_URL'", "[[credential]]\nname = 'c'\nbase_url_env = 'D_URL'"},
+	"credential[].socket_env":   {"[[credential]]\nname = 'c'\nsocket_env = 'C_SOCKET'", "[[credential]]\nname = 'c'\nsocket_env = 'D_SOCKET'"},
+
 	"permissions.allow": {`permissions.allow = ["Read"]`, `permissions.allow = ["Edit"]`},
 	"permissions.ask":   {`permissions.ask = ["Edit"]`, ``},
 	"permissions.deny":  {`permissions.deny = ["Edit"]`, ``},
@@ -188,6 +212,15 @@ var moves = map[string]struct{ tight, wide string }{
 	"budget.tokens":   {`budget.tokens = 999`, `budget.tokens = 1001`},
 	"budget.warn_at":  {`budget.warn_at = 0.4`, `budget.warn_at = 0.6`},
 	"budget.on_limit": {`budget.on_limit = "kill"`, `budget.on_limit = "refuse"`},
+
+	"budget.hosts": {`budget.hosts = ["b.example.com"]`, ``},
+
+	"price":               {"[[price]]\nmodel = 'm'", "[[price]]\nmodel = 'n'"},
+	"price[].model":       {"[[price]]\nmodel = 'm'", "[[price]]\nmodel = 'M'"},
+	"price[].input":       {"[[price]]\nmodel = 'm'\ninput = 1", "[[price]]\nmodel = 'm'\ninput = 0.5"},
+	"price[].output":      {"[[price]]\nmodel = 'm'\noutput = 2", "[[price]]\nmodel = 'm'\noutput = 1"},
+	"price[].cache_read":  {"[[price]]\nmodel = 'm'\ncache_read = 3", "[[price]]\nmodel = 'm'\ncache_read = 1"},
+	"price[].cache_write": {"[[price]]\nmodel = 'm'\ncache_write = 4", "[[price]]\nmodel = 'm'\ncache_write = 1"},
 
 	"mcp":           {"[[mcp]]\nname = 'm'", "[[mcp]]\nname = 'n'"},
 	"mcp[].name":    {"[[mcp]]\nname = 'm'", "[[mcp]]\nname = 'M'"},

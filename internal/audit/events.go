@@ -17,7 +17,8 @@ func events() []Event {
 		&Start{}, &Ready{}, &Exec{}, &Freeze{}, &Resume{}, &Kill{}, &End{},
 		&LimitReached{}, &Usage{},
 		&ApplyBegin{}, &ApplyItems{}, &Apply{}, &ApplyUndone{}, &Recover{}, &Discard{},
-		&NetworkStart{}, &NetworkConnection{}, &NetworkRefused{},
+		&NetworkStart{}, &NetworkConnection{}, &NetworkRequest{}, &NetworkRefused{}, &NetworkTripwire{}, &SecretCut{}, &CredentialRefresh{},
+		&BudgetWarning{}, &BudgetReached{},
 		&Checkpoint{}, &Seal{}, &Continued{},
 	}
 }

@@ -7,21 +7,19 @@ type NetworkStart struct {
 	Registries []Text `json:"registries"`      // what "@npm" and its kin stand for: "@npm HOST:PORT"
 	Published  []Text `json:"published"`       // addresses of the host that lead into the box: "127.0.0.1:3000 3000"
 	Forwarded  []Text `json:"forwarded"`       // entries of network.forward
+	Inspected  []Text `json:"inspected"`       // hosts whose TLS agentbox reads
 }
 
 // Type is network.start.
 func (NetworkStart) Type() string { return "network.start" }
 
-// NetworkConnection is a connection, or a plain HTTP request, that was let out and is over.
+// NetworkConnection is a connection that was let out, whose bytes agentbox has not read, and that is over.
 type NetworkConnection struct {
 	Via          Text   `json:"via"`  // capture, connect, http, socks5, forward or publish
 	Host         Text   `json:"host"` // as it was asked for, in its one form
 	Port         uint16 `json:"port"`
 	Address      Text   `json:"address,omitempty"` // that was dialled; the upstream proxy's where there is one
 	SNI          Text   `json:"sni,omitempty"`     // the name in TLS
-	Method       Text   `json:"method,omitempty"`  // of a plain HTTP request
-	Path         Text   `json:"path,omitempty"`    // without the query
-	Status       int    `json:"status,omitempty"`
 	BytesOut     int64  `json:"bytes_out"`
 	BytesIn      int64  `json:"bytes_in"`
 	Milliseconds int64  `json:"milliseconds"`
@@ -42,7 +40,7 @@ type NetworkRefused struct {
 	Method Text   `json:"method,omitempty"`
 	Path   Text   `json:"path,omitempty"`
 	SNI    Text   `json:"sni,omitempty"`
-	Reason Text   `json:"reason"`         // not-allowed, denied, bad-host, bad-address, bad-request, mismatch, wrong-protocol, limit or unreachable
+	Reason Text   `json:"reason"`         // not-allowed, denied, bad-host, bad-address, bad-request, mismatch, wrong-protocol, limit, unreachable or budget
 	Rule   Text   `json:"rule,omitempty"` // the entry of the profile that decided; none where nothing allows it
 	Detail Text   `json:"detail,omitempty"`
 	PID    int    `json:"pid,omitempty"`

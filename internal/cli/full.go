@@ -3,6 +3,7 @@ package cli
 import (
 	"context"
 	"fmt"
+	"time"
 
 	"agentbox/internal/audit"
 	"agentbox/launch"
@@ -25,27 +26,36 @@ func (c *caller) full(o runOptions, p policy, record *recorder) *fullness {
 }
 
 func (f *fullness) reached(ctx context.Context, r launch.Reached) bool {
+	return f.stop(ctx, r, `in another terminal "agentbox diff %[1]s" shows what it wrote, "agentbox resume %[1]s" lets it write as much again, "agentbox kill %[1]s" ends it`)
+}
+
+// stop freezes a box that has reached a limit; hint says what the person can do, by the session's ID.
+func (f *fullness) stop(ctx context.Context, r launch.Reached, hint string) bool {
 	if !f.attended {
 		return false
 	}
-	var v *control
-	select {
-	case <-ctx.Done():
-		return false
-	case v = <-f.control:
-		f.control <- v
-	}
-	if v.freezeBox(ctx) != nil || f.record.frozenBy(r) != nil {
+	v := f.take()
+	if v == nil || v.freezeBox(ctx) != nil || f.record.frozenBy(r) != nil {
 		return false
 	}
 	if f.terminal {
 		f.c.voice.newline = "\r\n"
 		defer func() { f.c.voice.newline = "\n" }()
 	}
-	id := v.box.ID()
 	f.c.voice.warnf("%s; the box is frozen", r)
-	f.c.voice.hint(fmt.Sprintf(`in another terminal "agentbox diff %[1]s" shows what it wrote, "agentbox resume %[1]s" lets it write as much again, "agentbox kill %[1]s" ends it`, id))
+	f.c.voice.hint(fmt.Sprintf(hint, v.box.ID()))
 	return true
+}
+
+// take waits for who controls the box; nil is that it was not made in time.
+func (f *fullness) take() *control {
+	select {
+	case v := <-f.control:
+		f.control <- v
+		return v
+	case <-time.After(freezing):
+		return nil
+	}
 }
 
 // frozenBy records that a limit has frozen the box.

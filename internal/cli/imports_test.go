@@ -24,7 +24,12 @@ var mayImport = map[string][]string{
 	"internal/capture":            {},
 	"internal/workspace":          {"profile", "internal/audit", "internal/workspace/textdiff"},
 	"internal/workspace/textdiff": {},
-	"internal/egress":             {"profile", "internal/audit", "internal/capture", "internal/egress/hello", "internal/egress/socks"},
+	"internal/egress":             {"profile", "internal/audit", "internal/capture", "internal/egress/hello", "internal/egress/socks", "internal/egress/route", "internal/egress/authority", "internal/egress/credential", "internal/egress/scrub", "internal/egress/meter"},
+	"internal/egress/route":       {},
+	"internal/egress/authority":   {},
+	"internal/egress/scrub":       {},
+	"internal/egress/meter":       {},
+	"internal/egress/credential":  {"profile", "internal/secret", "internal/egress/route"},
 	"internal/egress/hello":       {},
 	"internal/egress/socks":       {},
 	"internal/registry":           {},
@@ -42,7 +47,7 @@ var mayImport = map[string][]string{
 	"internal/boxtest/vm/wire":    {},
 	"internal/bench":              {},
 	"internal/e2e":                {"internal/boxtest", "internal/boxtest/vm", "internal/boxtest/world"},
-	"internal/cli":                {"profile", "mounts", "limits", "launch", "internal/seccomp", "internal/session", "internal/doctor", "internal/audit", "internal/workspace", "internal/capture", "internal/egress", "internal/registry", "internal/secret"},
+	"internal/cli":                {"profile", "mounts", "limits", "launch", "internal/seccomp", "internal/session", "internal/doctor", "internal/audit", "internal/workspace", "internal/capture", "internal/egress", "internal/egress/route", "internal/egress/authority", "internal/egress/credential", "internal/egress/meter", "internal/registry", "internal/secret"},
 }
 
 // engine are the packages of libcontainer that only launch imports; mounts and limits may use its values.

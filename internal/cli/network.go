@@ -5,10 +5,11 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"slices"
 	"strings"
-	"sync/atomic"
+	"time"
 
 	"agentbox/internal/audit"
 	"agentbox/internal/capture"
@@ -25,31 +26,51 @@ type network struct {
 	plan    profile.Network
 	gateway *egress.Gateway
 	record  *recorder
-	names   []audit.Text // what "@npm" and its kin stand for
-	box     atomic.Pointer[launch.Box]
-	lacks   error // why connections are not captured
+	names   []audit.Text     // what "@npm" and its kin stand for
+	box     chan *launch.Box // gives it, once it is there
+	lacks   error            // why connections are not captured
+
+	inspected []audit.Text // hosts whose TLS is read
+	stand     launch.StandIns
+	sources   []*secret.Source
+	spent     *spending
 }
 
 // network prepares what serves the box's network. What fails here fails before anything of the box exists.
-func (c *caller) network(ctx context.Context, p policy, record *recorder) (*network, error) {
-	n := &network{plan: p.effective.Profile.Network, record: record}
+func (c *caller) network(ctx context.Context, p policy, record *recorder, full *fullness) (*network, error) {
+	n := &network{plan: p.effective.Profile.Network, record: record, box: make(chan *launch.Box, 1), inspected: audit.Texts(p.plan.Network.Inspected)}
 	if n.plan.Mode == launch.NoNetwork {
 		return n, nil
 	}
-	compiled, missing, names, err := p.egress(ctx)
+	compiled, registries, missing, err := p.egress(ctx)
 	if err != nil {
-		return nil, err
+		return n, err
 	}
 	for _, m := range missing {
 		c.voice.warnf("%s", m)
 	}
-	n.names = names
-	upstream, err := p.upstream(ctx)
-	if err != nil {
-		return nil, err
+	n.names = registryNames(registries)
+	o := egress.Options{Policy: compiled, Registries: registries, Record: n.append}
+	if o.Upstream, err = p.upstream(ctx); err != nil {
+		return n, err
 	}
-	n.gateway = egress.New(egress.Options{Policy: compiled, Upstream: upstream, Record: n.append})
-	return n, nil
+	if o.Roots, err = p.roots(); err != nil {
+		return n, err
+	}
+	if o.Credentials, err = n.open(ctx, p); err != nil {
+		return n, err
+	}
+	if o.Authority, err = p.authority(compiled); err != nil {
+		return n, err
+	}
+	if o.Authority != nil {
+		n.stand.Authority, n.stand.HashName = string(o.Authority.PEM()), o.Authority.HashName()
+	}
+	o.Placeholders = n.stand.Placeholders
+	n.spent = c.spending(p, record, full)
+	o.Budget = n.spent.budget(p.effective.Profile)
+	n.gateway, err = egress.New(o)
+	return n, err
 }
 
 func (n *network) append(e audit.Event) error {
@@ -61,14 +82,13 @@ func (n *network) append(e audit.Event) error {
 
 // egress compiles the profile's lists, with what the host's own tools call their registries. missing says which words
 // stand for nothing here.
-func (p policy) egress(ctx context.Context) (compiled *egress.Policy, missing []string, names []audit.Text, err error) {
+func (p policy) egress(ctx context.Context) (compiled *egress.Policy, registries map[string][]egress.Endpoint, missing []string, err error) {
 	n := p.effective.Profile.Network
+	inspected := p.effective.Profile.Inspected()
 	var words []string
-	for _, list := range [][]string{n.Allow, n.Deny} {
-		for _, entry := range list {
-			if strings.HasPrefix(entry, "@") && !slices.Contains(words, entry) {
-				words = append(words, entry)
-			}
+	for _, entry := range slices.Concat(n.Allow, n.Deny, inspected) {
+		if strings.HasPrefix(entry, "@") && !slices.Contains(words, entry) {
+			words = append(words, entry)
 		}
 	}
 	for _, r := range n.Rules {
@@ -76,8 +96,7 @@ func (p policy) egress(ctx context.Context) (compiled *egress.Policy, missing []
 			words = append(words, r.Host)
 		}
 	}
-	registries := map[string][]egress.Endpoint{}
-	names = []audit.Text{}
+	registries = map[string][]egress.Endpoint{}
 	if len(words) > 0 {
 		asker := registry.Asker{Path: p.hostPath(), Workspace: p.host.Files.Workspace.Path, Home: p.host.Files.Home, Env: p.host.Env, Dir: "/"}
 		results := asker.All(ctx, words)
@@ -93,12 +112,22 @@ func (p policy) egress(ctx context.Context) (compiled *egress.Policy, missing []
 			}
 			for _, e := range r.Endpoints {
 				registries[word] = append(registries[word], egress.Endpoint{Host: e.Host, Port: e.Port})
-				names = append(names, audit.Text(fmt.Sprintf("%s %s:%d", word, e.Host, e.Port)))
 			}
 		}
 	}
-	compiled, err = egress.Compile(n, registries, egress.OwnAddresses())
-	return compiled, missing, names, err
+	compiled, err = egress.Compile(n, inspected, registries, egress.OwnAddresses())
+	return compiled, registries, missing, err
+}
+
+// registryNames are what words stand for, for the record.
+func registryNames(registries map[string][]egress.Endpoint) []audit.Text {
+	names := []audit.Text{}
+	for _, word := range slices.Sorted(maps.Keys(registries)) {
+		for _, e := range registries[word] {
+			names = append(names, audit.Text(fmt.Sprintf("%s %s:%d", word, e.Host, e.Port)))
+		}
+	}
+	return names
 }
 
 // narrows says that the profile takes something away by a word: without its hosts, more would be allowed than it says.
@@ -117,9 +146,8 @@ func (p policy) upstream(ctx context.Context) (*egress.Upstream, error) {
 	}
 	var auth string
 	if n.UpstreamAuth != "" {
-		reader := secret.Reader{Env: os.LookupEnv, Home: p.host.Files.Home, Workspace: p.host.Files.Workspace.Path, Path: p.hostPath()}
 		var err error
-		if auth, err = reader.Read(ctx, n.UpstreamAuth); err != nil {
+		if auth, err = p.secrets().Read(ctx, n.UpstreamAuth); err != nil {
 			return nil, p.located(profile.Findings{{Key: "network.upstream_proxy_auth", Message: err.Error()}})
 		}
 	}
@@ -155,10 +183,11 @@ func (n *network) serve(inside *launch.Network) error {
 		box.TCP = append(box.TCP, l)
 	}
 	for _, f := range inside.Forwards {
-		box.Forwards = append(box.Forwards, egress.Forward{Target: f.Target, Listener: f.Listener})
+		box.Forwards = append(box.Forwards, egress.Forward{Target: f.Target, Credential: f.Credential, Listener: f.Listener})
 	}
 	n.lacks = inside.Lacks
-	start := &audit.NetworkStart{Captured: n.lacks == nil, Registries: n.names, Published: audit.Texts(n.plan.Publish), Forwarded: audit.Texts(n.plan.Forward)}
+	start := &audit.NetworkStart{Captured: n.lacks == nil, Registries: n.names, Published: audit.Texts(n.plan.Publish), Forwarded: audit.Texts(n.plan.Forward),
+		Inspected: n.inspected}
 	if n.lacks != nil {
 		start.Lacks = audit.Text(n.lacks.Error())
 	}
@@ -171,21 +200,32 @@ func (n *network) serve(inside *launch.Network) error {
 	return nil
 }
 
+// startTime is how long a box takes at most from the agent's first instruction on to be known here.
+const startTime = time.Second
+
 func (n *network) owner(inside *launch.Network, c *capture.Conn) (int, []string, error) {
-	box := n.box.Load()
-	if box == nil {
-		return 0, nil, errors.New("the box is not there yet")
-	}
 	inode, err := inside.Inode(c)
 	if err != nil {
 		return 0, nil, err
 	}
-	return box.Owner(inode)
+	select { // the agent may be quicker than we are
+	case box := <-n.box:
+		n.box <- box
+		return box.Owner(inode)
+	case <-time.After(startTime):
+		return 0, nil, errors.New("the box is not there yet")
+	}
 }
 
 // close ends the way out. Connections that were open are on the record when it returns.
 func (n *network) close() {
-	if n != nil && n.gateway != nil {
+	if n == nil {
+		return
+	}
+	if n.gateway != nil {
 		n.gateway.Close()
+	}
+	for _, s := range n.sources {
+		s.Close()
 	}
 }

@@ -21,6 +21,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"agentbox/internal/audit"
+	"agentbox/internal/secret"
 	"agentbox/launch"
 	"agentbox/profile"
 )
@@ -40,7 +41,11 @@ type recorder struct {
 	told     string // a limit that was reached and is recorded already
 	sampling context.CancelFunc
 	sampled  sync.WaitGroup
+	secrets  audit.Redactor
 }
+
+// hide keeps a secret out of every record from here on.
+func (r *recorder) hide(v secret.Value) { r.secrets.Add(v.Reveal()) }
 
 // record opens the session's log. Nothing of the box exists yet.
 func (c *caller) record(id string, p policy) (*recorder, error) {
@@ -65,7 +70,7 @@ func (c *caller) record(id string, p policy) (*recorder, error) {
 	}
 	key, err := signingKey(a.Key, p.host.Files.Home)
 	if err == nil {
-		r.log, err = audit.Create(auditDir(a.Dir, p.host.Files.Home), audit.Options{Session: id, Key: key, Failed: r.failed})
+		r.log, err = audit.Create(auditDir(a.Dir, p.host.Files.Home), audit.Options{Session: id, Key: key, Secrets: &r.secrets, Failed: r.failed})
 	}
 	if err != nil && !r.goesOn {
 		return nil, &launch.MissingError{Layer: "audit log", Err: err, Remedy: `name a directory that you may write as audit.dir, or let the log go: audit.on_failure = "continue"`}

@@ -142,18 +142,19 @@ func supervise(ctx context.Context, o runOptions, c *caller, r *result) error {
 	if r.kept, err = c.keep(r.Session, o, p); err != nil {
 		return err
 	}
-	if r.network, err = c.network(ctx, p, r.record); err != nil {
+	full := c.full(o, p, r.record)
+	if r.network, err = c.network(ctx, p, r.record, full); err != nil {
 		return err
 	}
+	p.plan.Equip(r.network.stand)
 	label := launch.Label{ID: r.Session, Profile: p.name, Before: r.onDisk, Writes: r.kept.dir()}
-	full := c.full(o, p, r.record)
 	label.Full = full.reached
 	label.Network = r.network.serve
 	box, err := launch.Start(ctx, p.plan, streams, label)
 	if err != nil {
 		return startFailure(ctx, err, p.plan)
 	}
-	r.network.box.Store(box)
+	r.network.box <- box
 	if r.network.lacks != nil {
 		c.voice.warnf("connections without a proxy are not captured, and lead nowhere: %s", r.network.lacks)
 	}
@@ -176,6 +177,7 @@ func supervise(ctx context.Context, o runOptions, c *caller, r *result) error {
 	if unheard != nil {
 		return unheard
 	}
+	r.network.spent.over(&end)
 	c.reached(end)
 	c.complain(end)
 	r.agentEnd = end

@@ -12,6 +12,7 @@ import (
 	cli "github.com/urfave/cli/v2"
 
 	"agentbox/internal/egress"
+	"agentbox/internal/egress/route"
 	"agentbox/launch"
 	"agentbox/profile"
 )
@@ -69,7 +70,7 @@ func why(ctx context.Context, o whyOptions, c *caller) error {
 	if err != nil {
 		return quiet(err)
 	}
-	compiled, missing, _, err := p.egress(ctx)
+	compiled, _, missing, err := p.egress(ctx)
 	if err != nil {
 		return quiet(err)
 	}
@@ -99,12 +100,11 @@ func parseTarget(text, method string) (egress.Query, error) {
 			return q, &usageError{msg: fmt.Sprintf("%q is not a URL", text), hint: hint}
 		}
 		rest = u.Host
+		q.Method = strings.ToUpper(method)
+		q.Path, _ = route.Path(u)
 		switch strings.ToLower(scheme) {
 		case "http", "ws":
-			port, q.Method, q.Path = 80, strings.ToUpper(method), u.Path
-			if q.Path == "" {
-				q.Path = "/"
-			}
+			port = 80
 		case "https", "wss":
 		default:
 			port = 0

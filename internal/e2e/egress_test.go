@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"agentbox/internal/boxtest"
 	internet "agentbox/internal/boxtest/world"
@@ -285,7 +286,11 @@ func TestConnectionsAreOnTheRecord(t *testing.T) {
 	boxtest.Need(t, "curl")
 	net := internet.New(t)
 	net.Name("api.test", "203.0.113.10")
-	net.HTTPS("203.0.113.10:443", []string{"api.test"}, http.HandlerFunc(hello))
+	net.HTTPS("203.0.113.10:443", []string{"api.test"}, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		hello(w, r)
+		_ = http.NewResponseController(w).Flush()
+		<-time.After(500 * time.Millisecond) // who ends at once may be gone before anybody has looked
+	}))
 	w := online(t, mappedUser, net, `network.allow = ["api.test"]`)
 	w.sh(t, direct+"curl -sS https://api.test/; curl -sS http://203.0.113.99/")
 	type event struct {

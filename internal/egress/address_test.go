@@ -40,7 +40,7 @@ func TestEverySpellingOfAnInnerAddressIsRefused(t *testing.T) {
 				continue
 			}
 			// The name that leads there is allowed; the address is not.
-			g := New(Options{Policy: compile(t, profile.Network{Allow: []string{"name.test"}}), Lookup: answers(h.Addr)})
+			g := newGateway(t, Options{Policy: compile(t, profile.Network{Allow: []string{"name.test"}}), Lookup: answers(h.Addr)})
 			_, err = g.pin(context.Background(), profile.Host{Name: "name.test"}, 443)
 			if r := (&refusal{}); !errors.As(err, &r) || r.Reason != BadAddress {
 				t.Errorf("a name with the address %s is let out: %v", spelling, err)
@@ -88,7 +88,7 @@ func TestAddressesThatMayBeDialled(t *testing.T) {
 				addrs = append(addrs, netip.MustParseAddr(a))
 			}
 			tc.network.Allow = append(tc.network.Allow, "name.test")
-			g := New(Options{Policy: compile(t, tc.network), Lookup: answers(addrs...)})
+			g := newGateway(t, Options{Policy: compile(t, tc.network), Lookup: answers(addrs...)})
 			q := query(t, tc.host, 443)
 			got, _ := g.pin(context.Background(), q.Host, q.Port)
 			var texts []string
@@ -105,7 +105,7 @@ func TestAddressesThatMayBeDialled(t *testing.T) {
 // A name may have another address each time it is asked for. What was checked is what is dialled.
 func TestRebindingFindsOneAnswer(t *testing.T) {
 	asked := 0
-	g := New(Options{Policy: compile(t, profile.Network{Allow: []string{"name.test"}}), Lookup: func(context.Context, string) ([]netip.Addr, error) {
+	g := newGateway(t, Options{Policy: compile(t, profile.Network{Allow: []string{"name.test"}}), Lookup: func(context.Context, string) ([]netip.Addr, error) {
 		asked++
 		if asked == 1 {
 			return []netip.Addr{netip.MustParseAddr("93.184.216.34")}, nil

@@ -13,8 +13,7 @@ import (
 type client struct {
 	*capture.Conn
 	pending []byte
-	to      target // what it may speak HTTP with; no host: it names one with each request
-	taken   bool   // somebody else closes it
+	taken   bool // somebody else closes it
 
 	found sync.Once
 	pid   int
@@ -94,6 +93,9 @@ func (c *client) close() { c.TCPConn.Close() }
 
 // find looks for the program once, while the connection is there. Where many are being looked for, it goes without.
 func (g *Gateway) find(c *client) {
+	if c == nil { // a unix socket of the box
+		return
+	}
 	c.found.Do(func() {
 		if g.box.Owner == nil {
 			return

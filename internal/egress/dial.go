@@ -42,7 +42,7 @@ func (g *Gateway) dial(ctx context.Context, host profile.Host, port uint16) (*up
 	}
 	c, err := race(ctx, g.dialer, addrs, port)
 	if err != nil {
-		return nil, &refusal{Verdict{Reason: Unreachable}, err}
+		return nil, &refusal{Verdict: Verdict{Reason: Unreachable}, err: err}
 	}
 	return c, nil
 }
@@ -56,7 +56,7 @@ func (g *Gateway) dialUpstream(ctx context.Context, host profile.Host, port uint
 	}
 	c, err := g.upstream.Dial(ctx, host, port)
 	if err != nil {
-		return nil, &refusal{Verdict{Reason: Unreachable}, err}
+		return nil, &refusal{Verdict: Verdict{Reason: Unreachable}, err: err}
 	}
 	return &upstream{c, addrPort(c.RemoteAddr())}, nil
 }

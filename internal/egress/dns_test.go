@@ -141,7 +141,7 @@ func FuzzAnswer(f *testing.F) {
 	f.Add(ask(f, "evil.test", dnsmessage.TypeAAAA, false))
 	f.Add([]byte{0, 7, 1, 0, 0, 2, 0, 0, 0, 0, 0, 0})
 	p := compile(f, profile.Network{Allow: []string{"api.test"}})
-	g := New(Options{Policy: p, Lookup: func(context.Context, string) ([]netip.Addr, error) {
+	g := newGateway(f, Options{Policy: p, Lookup: func(context.Context, string) ([]netip.Addr, error) {
 		return []netip.Addr{netip.MustParseAddr("93.184.216.34")}, nil
 	}})
 	f.Fuzz(func(t *testing.T, query []byte) {

@@ -16,7 +16,29 @@ import (
 
 // serveForward connects what comes to a listener in the box with the service of the host.
 func (g *Gateway) serveForward(f Forward) {
+	if f.Credential != "" {
+		g.serveSocket(f)
+		return
+	}
 	g.serveDoor(f.Listener, viaForward, f.Target, func() (net.Conn, error) { return dialForward(f.Target) })
+}
+
+// serveSocket serves a unix socket of the box whose requests are for a credential's host.
+func (g *Gateway) serveSocket(f Forward) {
+	at, _ := g.credentials.BaseURL(f.Credential)
+	to := target{host: at.Host, port: at.Port, secure: at.Secure, via: viaSocket}
+	g.loop(f.Listener, func() error {
+		c, err := f.Listener.Accept()
+		if err != nil {
+			return err
+		}
+		if !g.open.add(c) {
+			c.Close()
+			return nil
+		}
+		g.running.Go(func() { g.plain.give(&handed{Conn: c, to: to, over: func() { g.open.remove(c) }}) })
+		return nil
+	})
 }
 
 func (g *Gateway) serveDoor(l net.Listener, via, entry string, dial func() (net.Conn, error)) {

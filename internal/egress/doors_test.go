@@ -54,9 +54,9 @@ func TestDoors(t *testing.T) {
 	port := strconv.Itoa(free.Addr().(*net.TCPAddr).Port)
 	free.Close()
 	inside := greets(t, "tcp", "127.0.0.1:0", "box")
-	g := New(Options{})
+	g := newGateway(t, Options{})
 	box := Box{Proxy: aimed{Listener: proxy}, Publish: []string{port + ":3000"},
-		Forwards: []Forward{{host.Addr().String(), inTCP}, {profile.UnixForward + socket.Addr().String(), inUnix}},
+		Forwards: []Forward{{Target: host.Addr().String(), Listener: inTCP}, {Target: profile.UnixForward + socket.Addr().String(), Listener: inUnix}},
 		Dial: func(port uint16) (net.Conn, error) {
 			if port != 3000 {
 				return nil, errors.New("another port")
@@ -77,7 +77,7 @@ func TestDoors(t *testing.T) {
 	if text, _ := io.ReadAll(c); string(text) != "box" {
 		t.Errorf("published: %q", text)
 	}
-	other := New(Options{})
+	other := newGateway(t, Options{})
 	if err := other.Serve(Box{Proxy: aimed{Listener: listenLocal(t)}, Publish: []string{port}}); err == nil || !strings.Contains(err.Error(), "network.publish[0]: port "+port+" of the host: address already in use") {
 		t.Errorf("a port that is taken: %v", err)
 	}

@@ -9,13 +9,19 @@
 // address of a name that is not allowed. What is refused is refused at once, in the words of the protocol where it has
 // any, and stands in the record, as does every connection. The listeners are those of one box, and no other reaches them.
 //
-// What it does not: it does not read what TLS protects, so it cannot tell one tenant of an allowed host from another.
+// TLS is read for the hosts that the policy says, with certificates of the session's own authority, and nothing but HTTP
+// is spoken there. Packages below this one know the parts: authority signs, credential changes authentication, scrub finds
+// and cuts, meter counts what models use, route tells requests apart.
+//
+// What it does not: it does not read other TLS, so it cannot tell one tenant of an allowed host from another there.
 //
 // To add a protocol to what is told apart on a port, see sniff.go; a reason to refuse, policy.go.
 package egress
 
 import (
 	"context"
+	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"io"
 	"net"
@@ -26,6 +32,8 @@ import (
 
 	"agentbox/internal/audit"
 	"agentbox/internal/capture"
+	"agentbox/internal/egress/authority"
+	"agentbox/internal/egress/credential"
 	"agentbox/profile"
 )
 
@@ -47,10 +55,11 @@ type Box struct {
 	Owner func(*capture.Conn) (pid int, argv []string, err error)
 }
 
-// A Forward is a listener in the box for an entry of network.forward.
+// A Forward is a listener in the box for an entry of network.forward, or for a credential.
 type Forward struct {
-	Target   string
-	Listener net.Listener
+	Target     string
+	Credential string // whose host is behind it, and HTTP is spoken; "" is Target itself
+	Listener   net.Listener
 }
 
 // Options say how a Gateway works.
@@ -59,6 +68,13 @@ type Options struct {
 	Lookup   Lookup                  // nil: HostLookup
 	Upstream *Upstream               // nil: there is no proxy beyond
 	Record   func(audit.Event) error // what happens to each event; an error closes the connection that it is about
+
+	Roots        *x509.CertPool          // trusted of servers whose TLS is read; nil: the host's
+	Authority    *authority.Authority    // the session's own; nil: no TLS is read
+	Credentials  []credential.Credential // that are added to requests
+	Registries   map[string][]Endpoint   // what "@npm" and its kin stand for
+	Placeholders map[string]string       // by credential: what the box holds
+	Budget       Budget
 }
 
 // A Gateway serves one box.
@@ -82,6 +98,13 @@ type Gateway struct {
 	plain     *handover
 	transport *http.Transport
 	relay     *httputil.ReverseProxy
+
+	roots       *x509.CertPool
+	authority   *authority.Authority
+	inspected   *tls.Config // of connections that are read
+	credentials *credential.Set
+	vault       *vault // nil: there are no credentials
+	purse       *purse
 }
 
 const (
@@ -92,9 +115,21 @@ const (
 	maxHello  = 16 << 10         // bytes of a ClientHello
 )
 
-// New makes a Gateway that serves nothing yet.
-func New(o Options) *Gateway {
-	g := &Gateway{policy: o.Policy, resolver: &resolver{lookup: o.Lookup}, upstream: o.Upstream, dialer: dialTCP, recorder: o.Record}
+// New makes a Gateway that serves nothing yet. Its error is about the options.
+func New(o Options) (*Gateway, error) {
+	g := &Gateway{policy: o.Policy, resolver: &resolver{lookup: o.Lookup}, upstream: o.Upstream, dialer: dialTCP, recorder: o.Record,
+		roots: o.Roots, authority: o.Authority}
+	g.inspected = g.tlsConfig()
+	var err error
+	if g.purse, err = newPurse(o.Budget); err != nil {
+		return nil, err
+	}
+	if len(o.Credentials) > 0 {
+		if g.credentials, err = credential.NewSet(o.Credentials, func(word string) []profile.HostPattern { return patterns(o.Registries[word]) }); err != nil {
+			return nil, err
+		}
+		g.vault = newVault(o.Credentials, o.Placeholders)
+	}
 	if g.policy == nil {
 		g.policy = &Policy{}
 	}
@@ -106,7 +141,18 @@ func New(o Options) *Gateway {
 	g.looking = make(chan struct{}, 4)
 	g.open.limit = connectionLimit()
 	g.doors.limit = 2 * g.open.limit
-	return g
+	return g, nil
+}
+
+// patterns are the host patterns of endpoints.
+func patterns(list []Endpoint) []profile.HostPattern {
+	var out []profile.HostPattern
+	for _, e := range list {
+		if h, err := profile.ParseHost(e.Host); err == nil {
+			out = append(out, profile.HostPattern{Host: h, Port: e.Port})
+		}
+	}
+	return out
 }
 
 // Serve begins to serve a box and returns. Its error says what could not be opened, and then nothing is served.
@@ -209,10 +255,11 @@ func (g *Gateway) tooMany(c *capture.Conn) {
 
 // target is what a client wants to reach, and how it said so.
 type target struct {
-	host  profile.Host
-	port  uint16
-	via   string
-	asked string // what it called the host, where that was none
+	host   profile.Host
+	port   uint16
+	secure bool // TLS protects it, and is read here
+	via    string
+	asked  string // what it called the host, where that was none
 }
 
 // The ways by which a client says where it wants to go.
@@ -222,6 +269,8 @@ const (
 	viaHTTP    = "http"    // a plain HTTP request
 	viaSOCKS   = "socks5"
 	viaDNS     = "dns"
-	viaForward = "forward" // an entry of network.forward
-	viaPublish = "publish" // from the host, by an entry of network.publish
+	viaForward = "forward"  // an entry of network.forward
+	viaPublish = "publish"  // from the host, by an entry of network.publish
+	viaBase    = "base-url" // by a URL of the box's own that stands for a credential's host
+	viaSocket  = "socket"   // by a unix socket that does
 )

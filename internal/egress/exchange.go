@@ -3,22 +3,29 @@ package egress
 import (
 	"bufio"
 	"context"
+	"errors"
 	"io"
 	"net"
 	"net/http"
 	"net/http/httptrace"
 	"net/http/httputil"
+	"net/url"
 	"strconv"
+	"strings"
 	"sync/atomic"
 	"time"
 
 	"agentbox/internal/audit"
+	"agentbox/internal/egress/credential"
+	"agentbox/internal/egress/route"
+	"agentbox/internal/egress/scrub"
 )
 
-// An exchange is a plain request and its response, on their way.
+// An exchange is a request that is read and its response, on their way.
 type exchange struct {
 	http.ResponseWriter
-	request *http.Request
+	request *http.Request // that is sent on
+	asked   *http.Request // as the client sent it
 	flow    *flow
 	toll    *toll
 	client  *client
@@ -26,23 +33,80 @@ type exchange struct {
 	status  int
 	refused *refusal
 	addr    atomic.Pointer[string]
+
+	gateway *Gateway
+	added   []credential.Secret // to the request
+	secrets *scrub.Set          // that may come back; nil: none went there
+	usage   *usage              // nil: it is no model's
+	cut     bool                // the client went before the server answered
 }
 
 type exchangeKey struct{}
 
-func newExchange(w http.ResponseWriter, r *http.Request, f *flow, t *toll) *exchange {
-	e := &exchange{ResponseWriter: w, flow: f, toll: t, head: headSize(r)}
+func (g *Gateway) newExchange(w http.ResponseWriter, r *http.Request, c *client, f *flow, t *toll) *exchange {
+	e := &exchange{ResponseWriter: w, asked: r, flow: f, toll: t, client: c, head: headSize(r), gateway: g}
 	f.out.Add(e.head)
 	ctx := context.WithValue(r.Context(), exchangeKey{}, e)
 	ctx = httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{GotConn: func(i httptrace.GotConnInfo) {
 		addr := addrPort(i.Conn.RemoteAddr()).String()
 		e.addr.Store(&addr)
 	}})
-	e.request = r.WithContext(ctx)
+	e.request = r.Clone(ctx)
 	if r.Body != nil && r.Body != http.NoBody {
-		e.request.Body = &countedBody{r.Body, e}
+		e.request.Body = &countedBody{r.Body, e, g.watchBody(e)}
 	}
 	return e
+}
+
+// exchange passes one request on and its response back. Its refusal is to be written.
+func (g *Gateway) exchange(w http.ResponseWriter, r *http.Request, c *client, to target) *refusal {
+	clean, exact := route.Path(r.URL)
+	v := g.decideRequest(to, r.Method, clean, exact)
+	if !v.OK() {
+		return &refusal{Verdict: v}
+	}
+	t, refused := g.meters.enter(to.host, to.port)
+	if refused != nil {
+		return refused
+	}
+	defer t.leave()
+	g.look(c)
+	e := g.newExchange(w, r, c, &flow{target: to, rule: v.Rule, started: time.Now()}, t)
+	if t.grant(e.head) < e.head {
+		return &refusal{Verdict: Verdict{Reason: TooMany, Detail: errQuota.Error()}}
+	}
+	g.watchHead(e)
+	if refused = g.authenticate(e, clean); refused != nil {
+		return refused
+	}
+	if refused = g.meter(e, clean); refused != nil {
+		return refused
+	}
+	defer func() { // also when the copying of the response is broken off, which is a panic of net/http
+		g.settle(e)
+		if e.refused == nil {
+			g.exchanged(e)
+		}
+	}()
+	g.relay.ServeHTTP(e, e.request)
+	return nil
+}
+
+// decideRequest asks the policy. A path that servers could read in several ways is none that could be decided about,
+// where paths decide.
+func (g *Gateway) decideRequest(to target, method, path string, exact bool) Verdict {
+	v := g.policy.Decide(Query{Host: to.host, Port: to.port, Method: method, Path: path})
+	if !v.OK() || exact {
+		return v
+	}
+	const detail = "the path can be read in more than one way"
+	if rules := g.policy.rulesFor(to.host, to.port); len(rules) > 0 {
+		return Verdict{Reason: BadRequest, Rule: rules[0].key, Detail: detail}
+	}
+	if g.credentials.Covers(to.credential()) {
+		return Verdict{Reason: BadRequest, Detail: detail}
+	}
+	return v
 }
 
 // headSize is about what a request's head has: its names and values count, for they carry data as well as a body does.
@@ -59,11 +123,16 @@ func headSize(r *http.Request) int64 {
 // countedBody counts what is read of a request's body, as far as it may be sent.
 type countedBody struct {
 	io.ReadCloser
-	e *exchange
+	e     *exchange
+	watch io.Writer // of what passes
 }
 
 // Read reads as far as bytes_out goes.
-func (b *countedBody) Read(p []byte) (int, error) { return b.e.take(p, b.ReadCloser.Read) }
+func (b *countedBody) Read(p []byte) (int, error) {
+	n, err := b.e.take(p, b.ReadCloser.Read)
+	_, _ = b.watch.Write(p[:n])
+	return n, err
+}
 
 func (e *exchange) take(p []byte, read func([]byte) (int, error)) (int, error) {
 	granted := e.toll.grant(int64(len(p)))
@@ -84,6 +153,7 @@ func (e *exchange) WriteHeader(status int) {
 	if status >= http.StatusOK || status == http.StatusSwitchingProtocols {
 		e.status = status
 	}
+	e.cutHeader(e.Header())
 	e.ResponseWriter.WriteHeader(status)
 }
 
@@ -105,32 +175,54 @@ func (e *exchange) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 	}
 	_ = c.SetDeadline(time.Time{})
 	e.status = http.StatusSwitchingProtocols
-	return &countedConn{c, e}, buffered, nil
+	return e.upgraded(c), buffered, nil
 }
 
-// countedConn counts both ways.
+// countedConn counts both ways, and looks at what passes.
 type countedConn struct {
 	net.Conn
-	e *exchange
+	e    *exchange
+	in   io.Writer // to the client, without secrets
+	out  io.Writer // looks for placeholders
+	stop func() error
+}
+
+func (e *exchange) upgraded(c net.Conn) *countedConn {
+	up := &countedConn{Conn: c, e: e, in: c, out: e.gateway.watchBody(e), stop: func() error { return nil }}
+	if e.secrets != nil {
+		w := e.secrets.NewWriter(c, e.found("body"))
+		up.in, up.stop = w, w.Flush
+	}
+	return up
 }
 
 // Read reads as far as bytes_out goes.
-func (c *countedConn) Read(p []byte) (int, error) { return c.e.take(p, c.Conn.Read) }
+func (c *countedConn) Read(p []byte) (int, error) {
+	n, err := c.e.take(p, c.Conn.Read)
+	_, _ = c.out.Write(p[:n])
+	return n, err
+}
 
 // Write counts what comes back.
 func (c *countedConn) Write(p []byte) (int, error) {
-	n, err := c.Conn.Write(p)
+	n, err := c.in.Write(p)
 	c.e.flow.in.Add(int64(n))
 	return n, err
+}
+
+// Close writes what was held back.
+func (c *countedConn) Close() error {
+	_ = c.stop()
+	return c.Conn.Close()
 }
 
 // rewrite makes the request that is sent on. Its host is the one that was decided about, whatever the client wrote.
 func rewrite(r *httputil.ProxyRequest) {
 	e := r.In.Context().Value(exchangeKey{}).(*exchange)
 	to := e.flow.target
-	r.Out.URL.Scheme, r.Out.URL.Host = "http", net.JoinHostPort(hostText(to), strconv.Itoa(int(to.port)))
+	r.Out.URL.Scheme, r.Out.URL.Host = to.scheme(), net.JoinHostPort(hostText(to), strconv.Itoa(int(to.port)))
 	r.Out.Host = to.host.String()
-	if to.port != httpPort {
+	if to.port != to.defaultPort() {
 		r.Out.Host += ":" + strconv.Itoa(int(to.port))
 	}
 	for _, name := range []string{"Forwarded", "X-Forwarded-For", "X-Forwarded-Host", "X-Forwarded-Proto"} {
@@ -167,7 +259,7 @@ func (g *Gateway) failed(w http.ResponseWriter, r *http.Request, err error) {
 	if e.flow.failure != nil {
 		refused = &refusal{Verdict: Verdict{Reason: TooMany, Detail: e.flow.failure.Error()}}
 	}
-	e.refused = refused
+	e.refused, e.cut = refused, errors.Is(err, context.Canceled) && e.addr.Load() != nil
 	g.refuseRequest(e.client, e.flow.target, r, refused)
 	refused.write(w, r, e.flow.target)
 }
@@ -175,10 +267,15 @@ func (g *Gateway) failed(w http.ResponseWriter, r *http.Request, err error) {
 // exchanged puts a request on the record.
 func (g *Gateway) exchanged(e *exchange) {
 	f := e.flow
-	r := &audit.NetworkConnection{
-		Via: audit.Text(f.via), Host: audit.Text(f.host.String()), Port: f.port, Method: audit.Text(e.request.Method), Path: audit.Text(e.request.URL.Path),
-		Status: e.status, BytesOut: f.out.Load(), BytesIn: f.in.Load(), Milliseconds: time.Since(f.started).Milliseconds(), Rule: audit.Text(f.rule),
+	r := &audit.NetworkRequest{
+		Via: audit.Text(f.via), Scheme: audit.Text(f.scheme()), Host: audit.Text(f.host.String()), Port: f.port, Protocol: audit.Text(e.asked.Proto),
+		Method: audit.Text(e.asked.Method), Path: audit.Text(shownPath(e.asked.URL)), Status: e.status, BytesOut: f.out.Load(), BytesIn: f.in.Load(),
+		Milliseconds: time.Since(f.started).Milliseconds(), Rule: audit.Text(f.rule),
 	}
+	for _, s := range e.added {
+		r.Credentials = append(r.Credentials, audit.Text(s.Name))
+	}
+	e.usage.note(r)
 	if addr := e.addr.Load(); addr != nil {
 		r.Address = audit.Text(*addr)
 	}
@@ -189,9 +286,45 @@ func (g *Gateway) exchanged(e *exchange) {
 	g.record(r)
 }
 
+// shownPath is a request's path for the record. What parameters hold may be a key; their names tell what was asked.
+func shownPath(u *url.URL) string {
+	if u.RawQuery == "" {
+		return u.Path
+	}
+	var names []string
+	for pair := range strings.SplitSeq(u.RawQuery, "&") {
+		name, _, valued := strings.Cut(pair, "=")
+		if valued {
+			name += "=…"
+		}
+		names = append(names, name)
+	}
+	return u.Path + "?" + strings.Join(names, "&")
+}
+
 func (g *Gateway) refuseRequest(c *client, to target, r *http.Request, refused *refusal) {
-	n := &audit.NetworkRefused{Via: audit.Text(to.via), Host: audit.Text(to.name()), Port: to.port, Method: audit.Text(r.Method), Path: audit.Text(r.URL.Path),
+	g.watchName(c, to)
+	n := &audit.NetworkRefused{Via: audit.Text(to.via), Host: audit.Text(to.name()), Port: to.port, Method: audit.Text(r.Method), Path: audit.Text(shownPath(r.URL)),
 		Reason: audit.Text(refused.Reason.String()), Rule: audit.Text(refused.Rule), Detail: audit.Text(refused.detail())}
 	n.PID, n.Argv = g.program(c)
 	g.record(n)
+}
+
+// credential is the target as credentials know it.
+func (t target) credential() credential.Target {
+	return credential.Target{Host: t.host, Port: t.port, Secure: t.secure}
+}
+
+func (t target) scheme() string {
+	if t.secure {
+		return "https"
+	}
+	return "http"
+}
+
+func (t target) defaultPort() uint16 {
+	if t.secure {
+		return defaultPort
+	}
+	return httpPort
 }

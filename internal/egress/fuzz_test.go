@@ -22,7 +22,7 @@ func FuzzRequest(f *testing.F) {
 	}
 	policy := compile(f, profile.Network{Allow: []string{"api.test", "api.test:80"}})
 	f.Fuzz(func(t *testing.T, sent []byte) {
-		g := New(Options{Policy: policy, Lookup: func(_ context.Context, name string) ([]netip.Addr, error) {
+		g := newGateway(t, Options{Policy: policy, Lookup: func(_ context.Context, name string) ([]netip.Addr, error) {
 			if name != "api.test" {
 				t.Errorf("%q was looked up", name)
 			}

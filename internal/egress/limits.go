@@ -87,11 +87,11 @@ func (o *openConns) closeAll() {
 type meters struct {
 	rules func(profile.Host, uint16) []ruleEntry
 	mu    sync.Mutex
-	list  map[string]*meter // by the rule's key
+	list  map[string]*tally // by the rule's key
 }
 
-// A meter counts for one rule.
-type meter struct {
+// A tally counts for one rule.
+type tally struct {
 	mu    sync.Mutex
 	open  int64
 	sent  int64
@@ -106,7 +106,7 @@ type toll struct {
 
 type metered struct {
 	ruleEntry
-	*meter
+	*tally
 }
 
 // enter counts a connection, or says which limit stands against it.
@@ -116,7 +116,7 @@ func (m *meters) enter(host profile.Host, port uint16) (*toll, *refusal) {
 		if r.row.Connections == 0 && r.row.Rate == "" && r.row.BytesOut == 0 {
 			continue
 		}
-		one := metered{r, m.meter(r.key)}
+		one := metered{r, m.tally(r.key)}
 		if detail := one.take(time.Now()); detail != "" {
 			t.leave()
 			v := r.verdict(TooMany)
@@ -128,14 +128,14 @@ func (m *meters) enter(host profile.Host, port uint16) (*toll, *refusal) {
 	return t, nil
 }
 
-func (m *meters) meter(key string) *meter {
+func (m *meters) tally(key string) *tally {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.list == nil {
-		m.list = map[string]*meter{}
+		m.list = map[string]*tally{}
 	}
 	if m.list[key] == nil {
-		m.list[key] = &meter{}
+		m.list[key] = &tally{}
 	}
 	return m.list[key]
 }

@@ -47,7 +47,7 @@ func serveBox(t testing.TB, n profile.Network, server string) *served {
 	t.Helper()
 	n.Private = append(n.Private, "127.0.0.0/8")
 	s := &served{t: t}
-	s.Gateway = New(Options{Policy: compile(t, n), Record: s.note, Lookup: func(_ context.Context, name string) ([]netip.Addr, error) {
+	s.Gateway = newGateway(t, Options{Policy: compile(t, n), Record: s.note, Lookup: func(_ context.Context, name string) ([]netip.Addr, error) {
 		s.mu.Lock()
 		s.asked = append(s.asked, name)
 		s.mu.Unlock()
@@ -137,3 +137,12 @@ func echoHost(t testing.TB) *httptest.Server {
 }
 
 func address(s *httptest.Server) string { return s.Listener.Addr().String() }
+
+func newGateway(t testing.TB, o Options) *Gateway {
+	t.Helper()
+	g, err := New(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return g
+}

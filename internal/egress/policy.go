@@ -3,10 +3,10 @@ package egress
 import (
 	"fmt"
 	"net/netip"
-	"path"
 	"slices"
 	"strings"
 
+	"agentbox/internal/egress/route"
 	"agentbox/profile"
 )
 
@@ -28,12 +28,14 @@ const (
 	WrongProtocol  // what the client sent is not what belongs to the port
 	TooMany        // a rule's limit of connections, rate or bytes, or the box's own
 	Unreachable    // it was allowed, and upstream failed
+	Spent          // the budget is used up, or cannot be kept
 	reasonsInTotal // how many there are
 )
 
 var reasonWords = [reasonsInTotal]string{
 	NotAllowed: "not-allowed", Allowed: "allowed", Denied: "denied", BadHost: "bad-host", BadAddress: "bad-address", BadRequest: "bad-request",
 	Mismatch: "mismatch", WrongProtocol: "wrong-protocol", TooMany: "limit", Unreachable: "unreachable",
+	Spent: "budget",
 }
 
 // String is the word that records and --json have for it.
@@ -80,6 +82,7 @@ type Policy struct {
 	allow, deny []entry
 	private     []netip.Prefix
 	rules       []ruleEntry
+	inspected   []entry
 	own         func(netip.Addr) bool
 	proxied     bool // an upstream proxy resolves the names
 }
@@ -90,9 +93,9 @@ type Endpoint struct {
 	Port uint16
 }
 
-// Compile makes a policy of a profile that Check has passed. registries has what "@npm" and its kin stand for on this
+// Compile makes a policy of a profile that Check has passed. inspected are the hosts whose TLS is read; registries has what "@npm" and its kin stand for on this
 // host, and own tells this machine's addresses.
-func Compile(n profile.Network, registries map[string][]Endpoint, own func(netip.Addr) bool) (*Policy, error) {
+func Compile(n profile.Network, inspected []string, registries map[string][]Endpoint, own func(netip.Addr) bool) (*Policy, error) {
 	p := &Policy{own: own, proxied: n.UpstreamProxy != ""}
 	var err error
 	if n.Mode != "allowlist" {
@@ -102,6 +105,9 @@ func Compile(n profile.Network, registries map[string][]Endpoint, own func(netip
 		return nil, err
 	}
 	if p.deny, err = compileList("network.deny", n.Deny, true, registries); err != nil {
+		return nil, err
+	}
+	if p.inspected, err = compileList("inspected", inspected, false, registries); err != nil {
 		return nil, err
 	}
 	for _, text := range n.Private {
@@ -235,15 +241,46 @@ func (p *Policy) rulesFor(h profile.Host, port uint16) []ruleEntry {
 	return list
 }
 
+// Inspects reports whether TLS to a host is read, and nothing else may be spoken there.
+func (p *Policy) Inspects(h profile.Host, port uint16) bool {
+	if port == httpPort {
+		return false
+	}
+	about := func(r ruleEntry) bool { return r.row.AboutRequests() }
+	return slices.ContainsFunc(p.inspected, func(e entry) bool { return portOf(e) == port && e.Match(h) }) ||
+		slices.ContainsFunc(p.rulesFor(h, port), about)
+}
+
+// InspectedHosts are the names and addresses that a session's authority must be able to sign for.
+func (p *Policy) InspectedHosts() (names []string, addrs []netip.Addr) {
+	list := slices.Clone(p.inspected)
+	for _, r := range p.rules {
+		if r.row.AboutRequests() {
+			list = append(list, r.entry)
+		}
+	}
+	for _, e := range list {
+		switch {
+		case e.Host.Addr.IsValid():
+			addrs = append(addrs, e.Host.Addr)
+		case e.Subdomains:
+			names = append(names, "*."+e.Host.Name)
+		default:
+			names = append(names, e.Host.Name)
+		}
+	}
+	return names, addrs
+}
+
 // narrow is the refusal of the rules about a host, or nil. Those with methods or paths are alternatives; where they are
 // and the request cannot be read, it is refused.
 func (p *Policy) narrow(q Query) *Verdict {
 	var refusal *Verdict
 	for _, r := range p.rulesFor(q.Host, q.Port) {
-		if len(r.row.Methods) == 0 && len(r.row.Paths) == 0 {
+		if !r.row.AboutRequests() {
 			continue
 		}
-		if q.Method != "" && r.permits(q.Method, q.Path) {
+		if q.Method != "" && (route.Match{Methods: r.row.Methods, Paths: r.row.Paths}).Permits(q.Method, q.Path) {
 			return nil
 		}
 		if refusal == nil {
@@ -264,48 +301,6 @@ func (r ruleEntry) says() string {
 		parts = append(parts, strings.Join(r.row.Paths, ", "))
 	}
 	return "it allows " + strings.Join(parts, " of ")
-}
-
-func (r ruleEntry) permits(method, urlPath string) bool {
-	if len(r.row.Methods) > 0 && !slices.Contains(r.row.Methods, method) {
-		return false
-	}
-	return len(r.row.Paths) == 0 || slices.ContainsFunc(r.row.Paths, func(p string) bool { return matchPath(p, urlPath) })
-}
-
-// matchPath matches a path part by part: "*" stands for any text within one, "**" for any number of parts. The path is
-// the one that is sent on: with its escapes resolved and no "." or ".." left.
-func matchPath(pattern, name string) bool {
-	return matchParts(strings.Split(pattern, "/"), strings.Split(name, "/"))
-}
-
-func matchParts(pattern, name []string) bool {
-	star, from := -1, 0 // the last "**", and how far the parts it stands for reach
-	p, n := 0, 0
-	for n < len(name) {
-		switch {
-		case p < len(pattern) && pattern[p] == "**":
-			star, from = p, n
-			p++
-		case p < len(pattern) && matchPart(pattern[p], name[n]):
-			p++
-			n++
-		case star >= 0:
-			from++
-			p, n = star+1, from
-		default:
-			return false
-		}
-	}
-	for p < len(pattern) && pattern[p] == "**" {
-		p++
-	}
-	return p == len(pattern)
-}
-
-func matchPart(pattern, part string) bool {
-	ok, err := path.Match(pattern, part)
-	return err == nil && ok
 }
 
 // Address answers whether an allowed host may be dialled at one of its addresses.

@@ -11,6 +11,8 @@ import (
 	"strings"
 
 	"golang.org/x/sys/unix"
+
+	"agentbox/internal/egress/meter"
 )
 
 // detail is what there is to say besides the reason.
@@ -53,6 +55,8 @@ func (r *refusal) status() int {
 	switch {
 	case r.Reason == BadHost || r.Reason == WrongProtocol:
 		return http.StatusBadRequest
+	case r.Reason == Mismatch:
+		return http.StatusMisdirectedRequest
 	case r.Reason == TooMany:
 		return http.StatusTooManyRequests
 	case r.Reason == Unreachable && isTimeout(r.err):
@@ -73,6 +77,7 @@ var reasonTexts = [reasonsInTotal]string{
 	WrongProtocol: "that protocol may not be spoken here",
 	TooMany:       "a limit of this box is used up",
 	Unreachable:   "it is allowed, and could not be reached",
+	Spent:         "the budget of this box is used up, or could not be kept",
 }
 
 // message tells a person and an agent alike: who refused, by which line, that to try again is of no use, and how to ask.
@@ -130,6 +135,13 @@ func (r *refusal) write(w http.ResponseWriter, request *http.Request, to target)
 	h.Set("Connection", "close")
 	h.Set("Cache-Control", "no-store")
 	text := r.message(to)
+	if r.Reason == Spent { // in the provider's own words, with a status that its clients do not try again after
+		status, body := meter.Refusal(r.api, strings.TrimSpace(text))
+		h.Set("Content-Type", "application/json")
+		w.WriteHeader(status)
+		_, _ = w.Write(body)
+		return
+	}
 	kind := "text/plain; charset=utf-8"
 	if request != nil && strings.Contains(request.Header.Get("Accept"), "json") {
 		kind = "application/json"

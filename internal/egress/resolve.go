@@ -10,6 +10,7 @@ import (
 	"sync"
 	"time"
 
+	"agentbox/internal/egress/meter"
 	"agentbox/profile"
 )
 
@@ -102,7 +103,8 @@ func notFound(err error) bool {
 // A refusal is a connection that must not be made, or that could not be.
 type refusal struct {
 	Verdict
-	err error // upstream's failure, of Unreachable
+	err error     // upstream's failure, of Unreachable
+	api meter.API // whose client asks, of Spent
 }
 
 func (r *refusal) Error() string {
@@ -121,7 +123,7 @@ func (g *Gateway) pin(ctx context.Context, host profile.Host, port uint16) ([]ne
 	if host.Name != "" {
 		var err error
 		if addrs, err = g.resolver.resolve(ctx, host.Name); err != nil {
-			return nil, &refusal{Verdict{Reason: Unreachable}, err}
+			return nil, &refusal{Verdict: Verdict{Reason: Unreachable}, err: err}
 		}
 	}
 	var good []netip.Addr

@@ -43,6 +43,8 @@ func (g *Gateway) serveCaptured(c *client) {
 	case to.host.IsZero(): // the kernel does not say where it was to go
 		g.refuse(c, to, &refusal{Verdict: v}, "")
 		reset(c.TCPConn)
+	case (v.OK() || v.Reason == BadRequest) && g.inspects(to):
+		g.serveInspected(c, to)
 	case v.OK() && to.port == defaultPort:
 		g.tunnel(c, to, v)
 	case v.OK() && to.port != httpPort:
@@ -183,7 +185,7 @@ func asRefusal(err error) *refusal {
 	if errors.As(err, &r) {
 		return r
 	}
-	return &refusal{Verdict{Reason: Unreachable}, err}
+	return &refusal{Verdict: Verdict{Reason: Unreachable}, err: err}
 }
 
 // serveSOCKS serves a client of SOCKS5 (RFC 1928).
@@ -198,6 +200,12 @@ func (g *Gateway) serveSOCKS(c *client) {
 	to.host, _ = profile.ParseHost(name)
 	v := g.policy.Decide(Query{Host: to.host, Port: port})
 	switch {
+	case g.inspects(to) && (v.OK() || v.Reason == BadRequest):
+		if socks.Reply(c, socks.Succeeded) == nil {
+			_ = c.SetDeadline(time.Time{})
+			g.serveInspected(c, to)
+		}
+		return
 	case v.Reason == BadRequest || v.OK() && port == httpPort:
 		if socks.Reply(c, socks.Succeeded) == nil {
 			_ = c.SetDeadline(time.Time{})
@@ -293,6 +301,7 @@ func looksLikeHTTP(first []byte) bool {
 }
 
 func (g *Gateway) refuse(c *client, to target, r *refusal, sni string) {
+	g.watchName(c, to)
 	e := &audit.NetworkRefused{Via: audit.Text(to.via), Host: audit.Text(to.name()), Port: to.port, SNI: audit.Text(sni),
 		Reason: audit.Text(r.Reason.String()), Rule: audit.Text(r.Rule), Detail: audit.Text(r.detail())}
 	e.PID, e.Argv = g.program(c)

@@ -40,7 +40,7 @@ func TestWhatTheProxyAnswers(t *testing.T) {
 		"a header without an end":          {"GET http://api.test/ HTTP/1.1\r\nX: " + strings.Repeat("a", 1<<20) + "\r\n\r\n", "HTTP/1.1 431 "},
 		"thousands of headers":             {"GET http://api.test/ HTTP/1.1\r\n" + strings.Repeat("X: y\r\n", 20000) + "\r\n", "HTTP/1.1 431 "},
 		"CONNECT and a request, in clear":  {"CONNECT api.test:80 HTTP/1.1\r\n\r\nGET /y HTTP/1.1\r\nHost: api.test\r\nConnection: close\r\n\r\n", "HTTP/1.1 200 Connection established\r\n\r\nHTTP/1.1 200 "},
-		"CONNECT, and another host inside": {"CONNECT api.test:80 HTTP/1.1\r\n\r\nGET /y HTTP/1.1\r\nHost: evil.test\r\n\r\n", "HTTP/1.1 200 Connection established\r\n\r\nHTTP/1.1 403 "},
+		"CONNECT, and another host inside": {"CONNECT api.test:80 HTTP/1.1\r\n\r\nGET /y HTTP/1.1\r\nHost: evil.test\r\n\r\n", "HTTP/1.1 200 Connection established\r\n\r\nHTTP/1.1 421 "},
 		"CONNECT, and HTTP where TLS goes": {"CONNECT api.test:443 HTTP/1.1\r\n\r\nGET / HTTP/1.1\r\nHost: api.test\r\n\r\n", "HTTP/1.1 200 Connection established\r\n\r\nHTTP/1.1 400 "},
 		"SOCKS4":                           {"\x04\x01\x00\x50\x00\x00\x00\x01u\x00api.test\x00", ""},
 		"SOCKS5, denied":                   {"\x05\x01\x00\x05\x01\x00\x03\x09evil.test\x00\x50", "\x05\x00\x05\x02"},
@@ -74,11 +74,11 @@ func TestTheHostIsRewritten(t *testing.T) {
 func TestCapturedRequests(t *testing.T) {
 	s := serveBox(t, profile.Network{Allow: []string{"api.test:80"}}, address(echoHost(t)))
 	got := say(t, s.captured("api.test", 80), "GET /1 HTTP/1.1\r\nHost: api.test\r\n\r\nGET /2 HTTP/1.1\r\nHost: evil.test\r\n\r\n")
-	if strings.Count(got, "HTTP/1.1 200") != 1 || strings.Count(got, "HTTP/1.1 403") != 1 || !strings.Contains(got, "the names of the host do not agree") {
+	if strings.Count(got, "HTTP/1.1 200") != 1 || strings.Count(got, "HTTP/1.1 421") != 1 || !strings.Contains(got, "the names of the host do not agree") {
 		t.Errorf("%q", got)
 	}
 	got = say(t, s.captured("203.0.113.9", 80), "GET / HTTP/1.1\r\nHost: api.test\r\nAccept: application/json\r\n\r\n")
-	if !strings.HasPrefix(got, "HTTP/1.1 403") || !strings.Contains(got, `{"type":"error","error":{"type":"agentbox_refused","reason":"mismatch"`) {
+	if !strings.HasPrefix(got, "HTTP/1.1 421") || !strings.Contains(got, `{"type":"error","error":{"type":"agentbox_refused","reason":"mismatch"`) {
 		t.Errorf("%q", got)
 	}
 	if got := say(t, s.captured("api.test", 80), "\x16\x03\x01\x00\x05hello\r\n"); got != "" {

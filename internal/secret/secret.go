@@ -1,15 +1,19 @@
-// Package secret reads what a profile's references lead to: "env:NAME", "file:PATH" and "command:PROGRAM ARGS". A secret
-// that it returns is in no error and no log of this package.
+// Package secret reads what a profile's references lead to: "env:NAME", "file:PATH" and "command:PROGRAM ARGS".
+//
+// What it promises. A secret that it returns is in no error and no log of this package, and a Value shows itself nowhere.
+// A program is one outside the workspace, with a fixed argv, in the person's home, with their ids; its PATH leads past the
+// workspace, and no variable changes what the loader loads into it.
+//
+// What it does not: a Value's text stays in memory until the collector has taken it, and a program has the rest of the
+// caller's environment.
 package secret
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"io"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"syscall"
@@ -22,12 +26,11 @@ type Reader struct {
 	Home      string
 	Workspace string // no program of it is run
 	Path      []string
+
+	now func() time.Time // nil: time.Now
 }
 
-const (
-	maxSize     = 64 << 10
-	commandTime = 30 * time.Second
-)
+const maxSize = 64 << 10
 
 // Read returns the secret without the line break at its end.
 func (r Reader) Read(ctx context.Context, reference string) (string, error) {
@@ -56,10 +59,15 @@ func (r Reader) Read(ctx context.Context, reference string) (string, error) {
 	return text, nil
 }
 
-func (r Reader) file(path string) (string, error) {
+func (r Reader) expanded(path string) string {
 	if rest, ok := strings.CutPrefix(path, "~/"); ok {
-		path = filepath.Join(r.Home, rest)
+		return filepath.Join(r.Home, rest)
 	}
+	return path
+}
+
+func (r Reader) file(path string) (string, error) {
+	path = r.expanded(path)
 	f, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0)
 	if err != nil {
 		return "", err
@@ -73,66 +81,4 @@ func (r Reader) file(path string) (string, error) {
 		return "", fmt.Errorf("%s: %w", path, errTooMuch)
 	}
 	return string(data), err
-}
-
-// command runs a program with a fixed argv, in the person's home and not in the project.
-func (r Reader) command(ctx context.Context, argv []string) (string, error) {
-	if len(argv) == 0 {
-		return "", errors.New("it names no program")
-	}
-	program, err := r.find(argv[0])
-	if err != nil {
-		return "", err
-	}
-	ctx, cancel := context.WithTimeout(ctx, commandTime)
-	defer cancel()
-	cmd := exec.CommandContext(ctx, program, argv[1:]...)
-	cmd.Dir = r.Home
-	cmd.WaitDelay = time.Second
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
-	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }
-	var out limited
-	cmd.Stdout = &out
-	if err := cmd.Run(); err != nil { // what it said may hold the secret
-		return "", fmt.Errorf("%s: %w", argv[0], err)
-	}
-	return out.buffer.String(), nil
-}
-
-// find looks a program up outside the workspace, which the agent can write.
-func (r Reader) find(name string) (string, error) {
-	candidates := []string{name}
-	if !filepath.IsAbs(name) {
-		candidates = nil
-		for _, dir := range r.Path {
-			if filepath.IsAbs(dir) {
-				candidates = append(candidates, filepath.Join(dir, name))
-			}
-		}
-	}
-	for _, c := range candidates {
-		real, err := filepath.EvalSymlinks(c)
-		if err != nil {
-			continue
-		}
-		if rel, err := filepath.Rel(r.Workspace, real); r.Workspace != "" && err == nil && filepath.IsLocal(rel) {
-			continue
-		}
-		if info, err := os.Stat(real); err == nil && info.Mode().IsRegular() && info.Mode()&0o111 != 0 {
-			return real, nil
-		}
-	}
-	return "", fmt.Errorf("%s is not a program outside the workspace", name)
-}
-
-var errTooMuch = errors.New("it is more than a secret")
-
-// limited takes no more than a secret has.
-type limited struct{ buffer bytes.Buffer }
-
-func (l *limited) Write(p []byte) (int, error) {
-	if l.buffer.Len()+len(p) > maxSize {
-		return 0, errTooMuch
-	}
-	return l.buffer.Write(p)
 }

@@ -6,6 +6,10 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"agentbox/internal/boxtest"
 )
 
 func reader(t *testing.T) Reader {
@@ -25,7 +29,7 @@ func reader(t *testing.T) Reader {
 	}
 	return Reader{Home: home, Workspace: filepath.Join(home, "ws"), Path: []string{".", filepath.Join(home, "ws"), filepath.Join(home, "bin")},
 		Env: func(name string) (string, bool) {
-			v, ok := map[string]string{"KEY": "s3cret", "EMPTY": ""}[name]
+			v, ok := map[string]string{"KEY": "s3cret", "EMPTY": "", "LINES": "s3cret\nX: y"}[name]
 			return v, ok
 		}}
 }
@@ -59,5 +63,60 @@ func TestRead(t *testing.T) {
 				t.Errorf("%q, %v", got, err)
 			}
 		})
+	}
+}
+
+// script puts a program where the reader finds it.
+func script(t *testing.T, r Reader, name, body string) {
+	t.Helper()
+	if err := os.WriteFile(filepath.Join(r.Home, "bin", name), []byte("#!/bin/sh\n"+body+"\n"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestTheEnvironmentOfACommand(t *testing.T) {
+	r := reader(t)
+	if err := os.Symlink(r.Workspace, filepath.Join(r.Home, "also")); err != nil {
+		t.Fatal(err)
+	}
+	r.Path = append(r.Path, filepath.Join(r.Home, "also"), "/nosuchdirectory", "", "/usr/bin")
+	got := r.environment([]string{"LANG=C", "LD_PRELOAD=/evil.so", "LD_LIBRARY_PATH=/evil", "GLIBC_TUNABLES=x", "HOME=/root", "PATH=/evil", "PWD=/evil", "OLDPWD=/evil", "A=b=c", "LDX=1"})
+	want := []string{"LANG=C", "A=b=c", "LDX=1", "HOME=" + r.Home, "PWD=" + r.Home, "PATH=" + filepath.Join(r.Home, "bin") + ":/usr/bin"}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Error(diff)
+	}
+}
+
+func TestACommandHasTheCallersVariables(t *testing.T) {
+	r := reader(t)
+	t.Setenv("OF_THE_CALLER", "here")
+	t.Setenv("LD_DEBUG_OUTPUT", "/nowhere")
+	script(t, r, "says", `echo "$OF_THE_CALLER $LD_DEBUG_OUTPUT $HOME"`)
+	if got, err := r.Read(t.Context(), "command:says"); err != nil || got != "here  "+r.Home {
+		t.Errorf("%q, %v", got, err)
+	}
+}
+
+// Root's own command would leave root's files in the home of the person who called sudo, and obey theirs.
+func TestRootRunsACommandAsWhoOwnsTheHome(t *testing.T) {
+	boxtest.Need(t, boxtest.Root)
+	const nobody = 65534
+	r := reader(t)
+	script(t, r, "who", "/usr/bin/id -u; /usr/bin/id -G; : >left")
+	for dir := r.Home; dir != os.TempDir(); dir = filepath.Dir(dir) {
+		if err := os.Chmod(dir, 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if got, err := r.Read(t.Context(), "command:who"); err != nil || !strings.HasPrefix(got, "0\n") {
+		t.Errorf("in root's home: %q, %v", got, err)
+	}
+	for _, path := range []string{r.Home, filepath.Join(r.Home, "left")} {
+		if err := os.Chown(path, nobody, nobody); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if got, err := r.Read(t.Context(), "command:who"); err != nil || got != "65534\n65534" {
+		t.Errorf("in another's: %q, %v", got, err)
 	}
 }

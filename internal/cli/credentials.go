@@ -1,0 +1,95 @@
+package cli
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"sync"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"agentbox/internal/egress"
+	"agentbox/internal/egress/authority"
+	"agentbox/internal/egress/credential"
+	"agentbox/internal/secret"
+	"agentbox/profile"
+)
+
+// secrets reads what a profile's references lead to.
+func (p policy) secrets() secret.Reader {
+	return secret.Reader{Env: os.LookupEnv, Home: p.host.Files.Home, Workspace: p.host.Files.Workspace.Path, Path: p.hostPath()}
+}
+
+// open reads the secrets of a box, and makes what stands for them inside.
+func (n *network) open(ctx context.Context, p policy) ([]credential.Credential, error) {
+	rows := p.effective.Profile.Credentials
+	if len(rows) == 0 {
+		return nil, nil
+	}
+	if err := noCores(); err != nil {
+		return nil, err
+	}
+	n.stand.Placeholders = map[string]string{}
+	var list []credential.Credential
+	for i, row := range rows {
+		source, err := p.secrets().Open(ctx, row.Source)
+		if err != nil {
+			return nil, p.located(profile.Findings{{Key: fmt.Sprintf("credential[%d].source", i), Message: err.Error()}})
+		}
+		n.sources = append(n.sources, source)
+		hidden := &hiddenSource{Source: source, record: n.record}
+		v, err := hidden.Get(ctx)
+		if err != nil {
+			return nil, p.located(profile.Findings{{Key: fmt.Sprintf("credential[%d].source", i), Message: err.Error()}})
+		}
+		source.OnRefresh(func(err error) { n.gateway.Refreshed(row.Name, err) })
+		n.stand.Placeholders[row.Name] = credential.NewPlaceholder(row, v)
+		list = append(list, credential.Credential{Row: row, Source: hidden})
+	}
+	return list, nil
+}
+
+// A hiddenSource keeps its secrets out of the record, each before anybody uses it.
+type hiddenSource struct {
+	*secret.Source
+	record *recorder
+	mu     sync.Mutex
+	known  string
+}
+
+// Get returns the secret that is good now.
+func (h *hiddenSource) Get(ctx context.Context) (secret.Value, error) {
+	v, err := h.Source.Get(ctx)
+	if err != nil {
+		return v, err
+	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.known != v.Reveal() {
+		h.record.hide(v)
+		h.known = v.Reveal()
+	}
+	return v, nil
+}
+
+// noCores keeps what this process has in memory out of a file, should it die.
+func noCores() error {
+	return os.NewSyscallError("setrlimit", unix.Setrlimit(unix.RLIMIT_CORE, &unix.Rlimit{}))
+}
+
+// unending is how long a session's authority is good whose profile gives it no end.
+const unending = 30 * 24 * time.Hour
+
+// authority is the session's own, for the hosts whose TLS is read; nil where there are none.
+func (p policy) authority(compiled *egress.Policy) (*authority.Authority, error) {
+	names, addrs := compiled.InspectedHosts()
+	if len(names)+len(addrs) == 0 {
+		return nil, nil
+	}
+	life := unending
+	if l := p.effective.Profile.Limits; l.Timeout > 0 {
+		life = min(life, time.Duration(l.Timeout+l.Grace)+time.Hour)
+	}
+	return authority.New(names, addrs, life)
+}

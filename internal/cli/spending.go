@@ -1,0 +1,134 @@
+package cli
+
+import (
+	"context"
+	"fmt"
+	"strconv"
+	"sync"
+
+	"agentbox/internal/audit"
+	"agentbox/internal/egress"
+	"agentbox/internal/egress/meter"
+	"agentbox/launch"
+	"agentbox/profile"
+)
+
+// A spending says what becomes of a box that spends its budget.
+type spending struct {
+	c      *caller
+	record *recorder
+	full   *fullness
+	limits profile.Budget
+
+	mu    sync.Mutex
+	later []string // what is to be said when the agent has given the terminal back
+	ended *launch.Reached
+	cost  meter.NanoUSD
+	used  int64
+}
+
+func (c *caller) spending(p policy, record *recorder, full *fullness) *spending {
+	return &spending{c: c, record: record, full: full, limits: p.effective.Profile.Budget}
+}
+
+func (s *spending) budget(p profile.Profile) egress.Budget {
+	return egress.Budget{Budget: p.Budget, Prices: prices(p), Warn: s.warn, Reached: s.reached, Unpriced: s.unpriced, Spent: s.count}
+}
+
+// prices are those of the profile over agentbox's own.
+func prices(p profile.Profile) *meter.Prices {
+	var list []meter.Price
+	for _, r := range p.Prices {
+		list = append(list, meter.Price{Model: r.Model, Input: r.Input, Output: r.Output, CacheRead: r.CacheRead, CacheWrite: r.CacheWrite})
+	}
+	return meter.NewPrices(list)
+}
+
+func (s *spending) count(c meter.Charge) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.cost, s.used = max(s.cost, c.Spent), max(s.used, c.Tokens)
+}
+
+func (s *spending) warn(c meter.Charge) {
+	s.say(fmt.Sprintf("%s of the budget of %s are spent", s.share(c), s.limit()))
+}
+
+func (s *spending) unpriced(model string) {
+	s.say(fmt.Sprintf("the price of the model %s is not known: it is counted as the dearest; a [[price]] of the profile can say better", model))
+}
+
+// reached does what budget.on_limit says. Requests are refused from here on in any case.
+func (s *spending) reached(c meter.Charge) {
+	r := launch.Reached{Name: "budget", Value: s.limit(), Detail: s.share(c) + " are spent"}
+	switch {
+	case s.limits.OnLimit == "freeze" && s.full.stop(context.Background(), r, `"agentbox cost %[1]s" shows what for, "agentbox resume %[1]s" lets it go on without its models, "agentbox kill %[1]s" ends it`):
+	case s.limits.OnLimit == "refuse":
+		s.say(r.String() + "; further requests to models are refused")
+	default: // where nobody would resume it, a frozen box would stay for ever
+		r.Ended = true
+		s.mu.Lock()
+		s.ended = &r
+		s.mu.Unlock()
+		_ = s.record.commit(&audit.Kill{By: "budget", Signal: "SIGKILL"})
+		if v := s.full.take(); v != nil {
+			_ = v.box.Kill()
+		}
+	}
+}
+
+func (s *spending) limit() string {
+	switch {
+	case s.limits.USD > 0 && s.limits.Tokens > 0:
+		return fmt.Sprintf("%s and %d tokens", dollars(s.limits.USD), s.limits.Tokens)
+	case s.limits.USD > 0:
+		return dollars(s.limits.USD)
+	}
+	return strconv.FormatInt(s.limits.Tokens, 10) + " tokens"
+}
+
+// share is what of it was spent, in the same terms.
+func (s *spending) share(c meter.Charge) string {
+	switch {
+	case s.limits.USD > 0 && s.limits.Tokens > 0:
+		return fmt.Sprintf("%s and %d tokens", dollars(c.Spent.USD()), c.Tokens)
+	case s.limits.USD > 0:
+		return dollars(c.Spent.USD())
+	}
+	return strconv.FormatInt(c.Tokens, 10) + " tokens"
+}
+
+// dollars shows small sums too.
+func dollars(usd float64) string {
+	if usd != 0 && usd < 1 {
+		return "$" + strconv.FormatFloat(usd, 'f', 4, 64)
+	}
+	return "$" + strconv.FormatFloat(usd, 'f', 2, 64)
+}
+
+// say tells the person, at once where the agent does not have the terminal.
+func (s *spending) say(text string) {
+	if !s.full.terminal {
+		s.c.voice.warnf("%s", text)
+		return
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.later = append(s.later, text)
+}
+
+// over says what was held back, and puts the end that the budget made into how the session ended.
+func (s *spending) over(end *launch.Result) {
+	if s == nil {
+		return
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, text := range s.later {
+		s.c.voice.warnf("%s", text)
+	}
+	if s.ended != nil {
+		end.Limit = s.ended.Name
+		end.Reached = append(end.Reached, *s.ended)
+	}
+}

@@ -1,0 +1,62 @@
+package meter
+
+// PricesOf is the day of the newest price in the table.
+const PricesOf = "2026-10-07"
+
+// table holds the list prices of the makers' public pages (platform.claude.com, about-claude/pricing and the pages of the
+// models; developers.openai.com, api/docs/pricing and the pages of the models), without discounts. What a row leaves out
+// is filled in by Price.whole. To add a model: a row here, its day above, and a line in TestPriceOf.
+var table = []Price{
+	{Model: "claude-fable-5-1", Input: 10, Output: 50, CacheRead: 0.25},
+	{Model: "claude-fable-5", Input: 10, Output: 50, CacheRead: 1},
+	{Model: "claude-opus-5-5", Input: 4, Output: 20, CacheRead: 0.20},
+	{Model: "claude-opus-5", Input: 5, Output: 25, CacheRead: 0.50},
+	{Model: "claude-opus-4-8", Input: 5, Output: 25, CacheRead: 0.50, Fast: 6},
+	{Model: "claude-opus-4-7", Input: 5, Output: 25, CacheRead: 0.50, Fast: 6},
+	{Model: "claude-opus-4-6", Input: 5, Output: 25, CacheRead: 0.50, Fast: 6},
+	{Model: "claude-opus-4-5", Input: 5, Output: 25, CacheRead: 0.50},
+	{Model: "claude-opus-4-1", Input: 15, Output: 75, CacheRead: 1.50},
+	{Model: "claude-opus-4-0", Input: 15, Output: 75, CacheRead: 1.50},
+	{Model: "claude-opus-4", Input: 15, Output: 75, CacheRead: 1.50},
+	{Model: "claude-sonnet-5-5", Input: 2, Output: 10, CacheRead: 0.10},
+	{Model: "claude-sonnet-5", Input: 2, Output: 10, CacheRead: 0.20},
+	{Model: "claude-sonnet-4-6", Input: 3, Output: 15, CacheRead: 0.30},
+	{Model: "claude-sonnet-4-5", Input: 3, Output: 15, CacheRead: 0.30, LongFrom: 200_000, LongInput: 6, LongOutput: 22.5},
+	{Model: "claude-sonnet-4-0", Input: 3, Output: 15, CacheRead: 0.30, LongFrom: 200_000, LongInput: 6, LongOutput: 22.5},
+	{Model: "claude-sonnet-4", Input: 3, Output: 15, CacheRead: 0.30, LongFrom: 200_000, LongInput: 6, LongOutput: 22.5},
+	{Model: "claude-3-7-sonnet", Input: 3, Output: 15, CacheRead: 0.30},
+	{Model: "claude-haiku-5-5", Input: 0.10, Output: 0.50, CacheRead: 0.01, LongFrom: 100_000, LongInput: 0.50, LongOutput: 2.50},
+	{Model: "claude-haiku-4-5", Input: 1, Output: 5, CacheRead: 0.10},
+	{Model: "claude-3-5-haiku", Input: 0.80, Output: 4, CacheRead: 0.08},
+	{Model: "claude-3-haiku", Input: 0.25, Output: 1.25, CacheRead: 0.03},
+
+	{Model: "gpt-6-astra", Input: 10, Output: 50, CacheRead: 1, LongFrom: 272_000, LongInput: 20, LongOutput: 75},
+	{Model: "gpt-6.1-sol", Input: 2, Output: 10, CacheRead: 0.10, LongFrom: 272_000, LongInput: 4, LongOutput: 15},
+	{Model: "gpt-6-sol", Input: 2, Output: 10, CacheRead: 0.20, LongFrom: 272_000, LongInput: 4, LongOutput: 15},
+	{Model: "gpt-6-luna", Input: 0.10, Output: 0.50, CacheRead: 0.01, LongFrom: 272_000, LongInput: 0.20, LongOutput: 0.75},
+	{Model: "gpt-5.6-sol", Input: 4, Output: 20, CacheRead: 0.40, LongFrom: 272_000, LongInput: 8, LongOutput: 30},
+	{Model: "gpt-5.6-terra", Input: 2, Output: 12, CacheRead: 0.20, LongFrom: 272_000, LongInput: 4, LongOutput: 18},
+	{Model: "gpt-5.6-luna", Input: 0.20, Output: 1.20, CacheRead: 0.02, LongFrom: 272_000, LongInput: 0.40, LongOutput: 1.80},
+	{Model: "gpt-5.5-pro", Input: 30, Output: 180, LongFrom: 272_000, LongInput: 60, LongOutput: 270},
+	{Model: "gpt-5.5", Input: 5, Output: 30, CacheRead: 0.50, LongFrom: 272_000, LongInput: 10, LongOutput: 45},
+	{Model: "gpt-5.4-pro", Input: 30, Output: 180, LongFrom: 272_000, LongInput: 60, LongOutput: 270},
+	{Model: "gpt-5.4", Input: 2.50, Output: 15, CacheRead: 0.25, LongFrom: 272_000, LongInput: 5, LongOutput: 22.5},
+	{Model: "gpt-5.4-mini", Input: 0.75, Output: 4.50, CacheRead: 0.075},
+	{Model: "gpt-5.4-nano", Input: 0.20, Output: 1.25, CacheRead: 0.02},
+	{Model: "gpt-5.1", Input: 1.25, Output: 10, CacheRead: 0.125},
+	{Model: "gpt-5.1-codex", Input: 1.25, Output: 10, CacheRead: 0.125},
+	{Model: "gpt-5", Input: 1.25, Output: 10, CacheRead: 0.125},
+	{Model: "gpt-5-codex", Input: 1.25, Output: 10, CacheRead: 0.125},
+	{Model: "gpt-5-mini", Input: 0.25, Output: 2, CacheRead: 0.025},
+	{Model: "gpt-5-nano", Input: 0.05, Output: 0.40, CacheRead: 0.005},
+	{Model: "gpt-5-pro", Input: 15, Output: 120},
+	{Model: "gpt-4.1", Input: 2, Output: 8, CacheRead: 0.50},
+	{Model: "gpt-4.1-mini", Input: 0.40, Output: 1.60, CacheRead: 0.10},
+	{Model: "gpt-4.1-nano", Input: 0.10, Output: 0.40, CacheRead: 0.025},
+	{Model: "gpt-4o", Input: 2.50, Output: 10, CacheRead: 1.25},
+	{Model: "gpt-4o-mini", Input: 0.15, Output: 0.60, CacheRead: 0.075},
+	{Model: "o4-mini", Input: 1.10, Output: 4.40, CacheRead: 0.275},
+	{Model: "o3-pro", Input: 20, Output: 80},
+	{Model: "o3", Input: 2, Output: 8, CacheRead: 0.50},
+	{Model: "o1", Input: 15, Output: 60, CacheRead: 7.50},
+}
