@@ -253,13 +253,7 @@ func (p *Policy) Inspects(h profile.Host, port uint16) bool {
 
 // InspectedHosts are the names and addresses that a session's authority must be able to sign for.
 func (p *Policy) InspectedHosts() (names []string, addrs []netip.Addr) {
-	list := slices.Clone(p.inspected)
-	for _, r := range p.rules {
-		if r.row.AboutRequests() {
-			list = append(list, r.entry)
-		}
-	}
-	for _, e := range list {
+	for _, e := range p.inspected {
 		switch {
 		case e.Host.Addr.IsValid():
 			addrs = append(addrs, e.Host.Addr)
