@@ -11,6 +11,10 @@ import (
 
 // target is what a request wants to reach. A URL of the box's own that names a credential leads to that one's host.
 func (g *Gateway) target(fixed target, r *http.Request) (target, *refusal) {
+	if !readable(r) {
+		fixed.asked = r.Host
+		return fixed, &refusal{Verdict: Verdict{Reason: WrongProtocol, Detail: "the target of the request is no path"}}
+	}
 	if fixed.via == viaSocket {
 		return fixed, nil
 	}
@@ -23,6 +27,13 @@ func (g *Gateway) target(fixed target, r *http.Request) (target, *refusal) {
 		return target{host: at.Host, port: at.Port, secure: at.Secure, via: viaBase}, nil
 	}
 	return requestTarget(fixed, r)
+}
+
+// readable reports whether the target of a request is one of the forms of RFC 9112, section 3.2, whose path decides. A
+// URL without a path ("http:x") would be sent on as it is, and some servers would find one in it.
+func readable(r *http.Request) bool {
+	p := r.URL.Path
+	return r.Method == http.MethodConnect || r.URL.Opaque == "" && (strings.HasPrefix(p, "/") || p == "" && r.URL.Host != "" || p == "*" && r.Method == http.MethodOptions)
 }
 
 // based tells a request to the proxy itself, whose path begins with a credential's name.

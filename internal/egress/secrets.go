@@ -4,6 +4,7 @@ import (
 	"io"
 	"net/http"
 	"slices"
+	"strings"
 	"sync"
 
 	"agentbox/internal/audit"
@@ -61,6 +62,7 @@ func (g *Gateway) authenticate(e *exchange, path string) *refusal {
 	if !g.credentials.Covers(to) {
 		return nil
 	}
+	dropHops(e.request.Header)
 	var err error
 	if e.added, err = g.credentials.Apply(e.request.Context(), e.request, to, path); err != nil {
 		return &refusal{Verdict: Verdict{Reason: Unreachable}, err: err}
@@ -70,6 +72,23 @@ func (g *Gateway) authenticate(e *exchange, path string) *refusal {
 	e.request.Header.Set("Accept-Encoding", "identity")
 	e.request.Header.Del("Sec-Websocket-Extensions")
 	return nil
+}
+
+// dropHops takes off what a request's Connection names (RFC 9110, section 7.6.1), before it could name what is added.
+func dropHops(h http.Header) {
+	upgrade := false
+	for _, line := range h["Connection"] {
+		for name := range strings.SplitSeq(line, ",") {
+			if name = strings.TrimSpace(name); strings.EqualFold(name, "Upgrade") {
+				upgrade = true
+				continue
+			}
+			h.Del(name)
+		}
+	}
+	if h.Del("Connection"); upgrade {
+		h.Set("Connection", "Upgrade")
+	}
 }
 
 // found puts a secret that came back on the record, once for each place.

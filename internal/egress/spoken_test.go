@@ -26,6 +26,7 @@ func TestWhatTheProxyAnswers(t *testing.T) {
 		"a host that is denied":            {"GET http://evil.test/ HTTP/1.1\r\nHost: api.test\r\n\r\n", "HTTP/1.1 403 "},
 		"two hosts":                        {"GET http://api.test/ HTTP/1.1\r\nHost: api.test\r\nHost: evil.test\r\n\r\n", "HTTP/1.1 400 "},
 		"an https URL":                     {"GET https://api.test/ HTTP/1.1\r\nHost: api.test\r\n\r\n", "HTTP/1.1 400 "},
+		"a URL without a path":             {"GET http:x HTTP/1.1\r\nHost: api.test\r\n\r\n", "HTTP/1.1 400 "},
 		"an origin form":                   {"GET / HTTP/1.1\r\nHost: api.test\r\n\r\n", "HTTP/1.1 400 "},
 		"a user in the URL":                {"GET http://me@evil.test/ HTTP/1.1\r\nHost: api.test\r\n\r\n", "HTTP/1.1 403 "},
 		"CONNECT to a denied host":         {"CONNECT evil.test:443 HTTP/1.1\r\n\r\n", "HTTP/1.1 403 "},
