@@ -108,6 +108,14 @@ func (b *readBox) browser() *http.Client {
 	return &http.Client{Transport: tr, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
 }
 
+// proxied is a client of the box that uses the proxy; scheme is the proxy's.
+func (b *readBox) proxied(scheme string) *http.Client {
+	at := &url.URL{Scheme: scheme, Host: b.proxy.Addr().String()}
+	tr := &http.Transport{Proxy: http.ProxyURL(at), TLSClientConfig: &tls.Config{RootCAs: b.trust}, ForceAttemptHTTP2: true}
+	b.t.Cleanup(tr.CloseIdleConnections)
+	return &http.Client{Transport: tr}
+}
+
 // events are those of one type so far.
 func events[E audit.Event](b *readBox) []E {
 	b.mu.Lock()
@@ -268,15 +276,10 @@ func TestWhereARequestMayGoIsWhatItsConnectionIsFor(t *testing.T) {
 // The three ways in lead to the same place.
 func TestEveryWayInIsRead(t *testing.T) {
 	b := serveRead(t, keyed("api.test"), &seen{})
-	through := &http.Client{Transport: &http.Transport{Proxy: func(*http.Request) (*url.URL, error) { return url.Parse("http://" + b.proxy.Addr().String()) },
-		TLSClientConfig: &tls.Config{RootCAs: b.trust}}}
-	if r, err := through.Get("https://api.test/"); read(t, r, err) == "" {
-		t.Error("CONNECT")
-	}
-	through.Transport = &http.Transport{Proxy: func(*http.Request) (*url.URL, error) { return url.Parse("socks5://" + b.proxy.Addr().String()) },
-		TLSClientConfig: &tls.Config{RootCAs: b.trust}}
-	if r, err := through.Get("https://api.test/"); read(t, r, err) == "" {
-		t.Error("SOCKS5")
+	for _, scheme := range []string{"http", "socks5"} {
+		if r, err := b.proxied(scheme).Get("https://api.test/"); read(t, r, err) == "" {
+			t.Error(scheme)
+		}
 	}
 	base := "http://" + b.proxy.Addr().String() + "/key"
 	r, err := http.Get(base + "/v1/x?y=1")

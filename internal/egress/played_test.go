@@ -91,6 +91,8 @@ func (s *served) captured(host string, port uint16) net.Conn {
 		a, _, _ = s.names.addresses(host)
 	}
 	l := listenLocal(s.t)
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	s.accept(aimed{l, netip.AddrPortFrom(a, port)}, s.serveCaptured)
 	c, err := net.Dial("tcp", l.Addr().String())
 	if err != nil {
