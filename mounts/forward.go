@@ -9,7 +9,7 @@ import (
 )
 
 // SocketDir is where the box has the sockets that lead to the hosts of credentials.
-const SocketDir = "/run/agentbox"
+const SocketDir = "/run/egress"
 
 // forwards makes the directories for the sockets of network.forward, which lie at the same path as on the host, and for
 // those of credentials.

@@ -50,6 +50,15 @@ func (n *network) open(ctx context.Context, p policy) ([]credential.Credential, 
 	return list, nil
 }
 
+// unopened are the profile's credentials, of which no secret is read.
+func (p policy) unopened(registries map[string][]egress.Endpoint) (*credential.Set, error) {
+	var list []credential.Credential
+	for _, row := range p.effective.Profile.Credentials {
+		list = append(list, credential.Credential{Row: row})
+	}
+	return credential.NewSet(list, func(word string) []profile.HostPattern { return egress.Patterns(registries[word]) })
+}
+
 // A hiddenSource keeps its secrets out of the record, each before anybody uses it.
 type hiddenSource struct {
 	*secret.Source

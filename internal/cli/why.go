@@ -12,6 +12,7 @@ import (
 	cli "github.com/urfave/cli/v2"
 
 	"agentbox/internal/egress"
+	"agentbox/internal/egress/credential"
 	"agentbox/internal/egress/route"
 	"agentbox/launch"
 	"agentbox/profile"
@@ -59,6 +60,9 @@ type answer struct {
 	Line      int      `json:"line,omitempty"`
 	Detail    string   `json:"detail,omitempty"`
 	Addresses []string `json:"addresses,omitempty"` // that it would be dialled at
+
+	Inspected   bool     `json:"inspected"`             // TLS to it is read
+	Credentials []string `json:"credentials,omitempty"` // that the request would carry
 }
 
 func why(ctx context.Context, o whyOptions, c *caller) error {
@@ -70,11 +74,19 @@ func why(ctx context.Context, o whyOptions, c *caller) error {
 	if err != nil {
 		return quiet(err)
 	}
-	compiled, _, missing, err := p.egress(ctx)
+	compiled, registries, missing, err := p.egress(ctx)
+	if err != nil {
+		return quiet(err)
+	}
+	set, err := p.unopened(registries)
 	if err != nil {
 		return quiet(err)
 	}
 	r := p.answer(ctx, compiled, q)
+	if r.Allowed {
+		r.Inspected = compiled.Inspects(q.Host, q.Port)
+		r.Credentials = set.Names(credential.Target{Host: q.Host, Port: q.Port, Secure: q.secure}, q.Method, q.Path)
+	}
 	if o.json {
 		err = c.voice.json(r)
 	} else {
@@ -89,11 +101,17 @@ func why(ctx context.Context, o whyOptions, c *caller) error {
 	return err
 }
 
+// An asked is what somebody asks about; secure is that TLS protects it.
+type asked struct {
+	egress.Query
+	secure bool
+}
+
 // parseTarget reads what a person writes: a URL, or a host with or without a port.
-func parseTarget(text, method string) (egress.Query, error) {
+func parseTarget(text, method string) (asked, error) {
 	hint := `write a URL or a host: "https://example.com/path", "example.com:8443"`
 	rest, port := text, uint16(443)
-	var q egress.Query
+	q := asked{secure: true}
 	if scheme, _, ok := strings.Cut(text, "://"); ok {
 		u, err := url.Parse(text)
 		if err != nil || u.Host == "" {
@@ -104,7 +122,7 @@ func parseTarget(text, method string) (egress.Query, error) {
 		q.Path, _ = route.Path(u)
 		switch strings.ToLower(scheme) {
 		case "http", "ws":
-			port = 80
+			port, q.secure = 80, false
 		case "https", "wss":
 		default:
 			port = 0
@@ -129,7 +147,7 @@ func parseTarget(text, method string) (egress.Query, error) {
 }
 
 // answer asks the policy, and for an allowed name also which addresses it has.
-func (p policy) answer(ctx context.Context, compiled *egress.Policy, q egress.Query) answer {
+func (p policy) answer(ctx context.Context, compiled *egress.Policy, q asked) answer {
 	r := answer{Version: 1, Target: fmt.Sprintf("%s:%d", q.Host, q.Port)}
 	n := p.effective.Profile.Network
 	if n.Mode == launch.NoNetwork {
@@ -137,7 +155,7 @@ func (p policy) answer(ctx context.Context, compiled *egress.Policy, q egress.Qu
 		r.point(p, "network.mode", n.Mode)
 		return r
 	}
-	v := compiled.Decide(q)
+	v := compiled.Decide(q.Query)
 	r.take(p, v)
 	if !v.OK() || n.UpstreamProxy != "" {
 		return r
@@ -207,6 +225,12 @@ func (c *caller) explainReason(r answer) {
 	}
 	if len(r.Addresses) > 0 {
 		rows = append(rows, []string{"at", strings.Join(r.Addresses, " ")})
+	}
+	if r.Inspected {
+		rows = append(rows, []string{"read", "agentbox reads the TLS"})
+	}
+	if len(r.Credentials) > 0 {
+		rows = append(rows, []string{"with", strings.Join(r.Credentials, ", ")})
 	}
 	if !r.Allowed && r.Reason == egress.NotAllowed.String() {
 		rows = append(rows, []string{"to allow", fmt.Sprintf("--allow-host %s, or %q in network.allow", strings.TrimSuffix(r.Target, ":443"), strings.TrimSuffix(r.Target, ":443"))})

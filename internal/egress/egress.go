@@ -125,7 +125,7 @@ func New(o Options) (*Gateway, error) {
 		return nil, err
 	}
 	if len(o.Credentials) > 0 {
-		if g.credentials, err = credential.NewSet(o.Credentials, func(word string) []profile.HostPattern { return patterns(o.Registries[word]) }); err != nil {
+		if g.credentials, err = credential.NewSet(o.Credentials, func(word string) []profile.HostPattern { return Patterns(o.Registries[word]) }); err != nil {
 			return nil, err
 		}
 		g.vault = newVault(o.Credentials, o.Placeholders)
@@ -144,8 +144,8 @@ func New(o Options) (*Gateway, error) {
 	return g, nil
 }
 
-// patterns are the host patterns of endpoints.
-func patterns(list []Endpoint) []profile.HostPattern {
+// Patterns are the host patterns of endpoints.
+func Patterns(list []Endpoint) []profile.HostPattern {
 	var out []profile.HostPattern
 	for _, e := range list {
 		if h, err := profile.ParseHost(e.Host); err == nil {

@@ -99,6 +99,20 @@ func (s *Set) Reaches(name string, to Target) bool {
 	return s != nil && slices.ContainsFunc(s.rows, func(r row) bool { return r.Row.Name == name && r.reaches(to) })
 }
 
+// Names are those of the credentials that a request would carry.
+func (s *Set) Names(to Target, method, urlPath string) []string {
+	var names, places []string
+	if s == nil {
+		return nil
+	}
+	for _, c := range s.rows {
+		if c.reaches(to) && c.match.Permits(method, urlPath) && !slices.Contains(places, c.place()) {
+			names, places = append(names, c.Row.Name), append(places, c.place())
+		}
+	}
+	return names
+}
+
 // BaseURL is the host that the name of a credential stands for in the box's own URLs; ok is false if it stands for none.
 func (s *Set) BaseURL(name string) (to Target, ok bool) {
 	if s == nil {
@@ -128,9 +142,9 @@ func (s *Set) Apply(ctx context.Context, r *http.Request, to Target, urlPath str
 	}
 	Strip(r, s.ownFields(to))
 	var added []Secret
-	var places []string
+	names := s.Names(to, r.Method, urlPath)
 	for _, c := range s.rows {
-		if !c.reaches(to) || !c.match.Permits(r.Method, urlPath) || slices.Contains(places, c.place()) {
+		if !slices.Contains(names, c.Row.Name) {
 			continue
 		}
 		v, err := c.Source.Get(ctx)
@@ -138,7 +152,6 @@ func (s *Set) Apply(ctx context.Context, r *http.Request, to Target, urlPath str
 			return nil, fmt.Errorf("credential %q: %w", c.Row.Name, err)
 		}
 		c.put(r, v)
-		places = append(places, c.place())
 		added = append(added, Secret{c.Row.Name, v})
 	}
 	return added, nil
