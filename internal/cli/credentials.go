@@ -27,7 +27,7 @@ func (n *network) open(ctx context.Context, p policy) ([]credential.Credential, 
 	if len(rows) == 0 {
 		return nil, nil
 	}
-	if err := noCores(); err != nil {
+	if err := guardMemory(); err != nil {
 		return nil, err
 	}
 	n.stand.Placeholders = map[string]string{}
@@ -82,9 +82,13 @@ func (h *hiddenSource) Get(ctx context.Context) (secret.Value, error) {
 	return v, nil
 }
 
-// noCores keeps what this process has in memory out of a file, should it die.
-func noCores() error {
-	return os.NewSyscallError("setrlimit", unix.Setrlimit(unix.RLIMIT_CORE, &unix.Rlimit{}))
+// guardMemory keeps what this process has in memory out of a core file, also one that the host hands to a program
+// (core(5)), and out of reach of other processes of the same user (PR_SET_DUMPABLE, prctl(2)).
+func guardMemory() error {
+	if err := unix.Setrlimit(unix.RLIMIT_CORE, &unix.Rlimit{}); err != nil {
+		return os.NewSyscallError("setrlimit", err)
+	}
+	return os.NewSyscallError("prctl", unix.Prctl(unix.PR_SET_DUMPABLE, 0, 0, 0, 0))
 }
 
 // unending is how long a session's authority is good whose profile gives it no end.

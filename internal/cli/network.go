@@ -9,6 +9,7 @@ import (
 	"os"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"agentbox/internal/audit"
@@ -34,6 +35,7 @@ type network struct {
 	stand     launch.StandIns
 	sources   []*secret.Source
 	spent     *spending
+	once      sync.Once // of close
 }
 
 // network prepares what serves the box's network. What fails here fails before anything of the box exists.
@@ -222,10 +224,12 @@ func (n *network) close() {
 	if n == nil {
 		return
 	}
-	if n.gateway != nil {
-		n.gateway.Close()
-	}
-	for _, s := range n.sources {
-		s.Close()
-	}
+	n.once.Do(func() {
+		if n.gateway != nil {
+			n.gateway.Close()
+		}
+		for _, s := range n.sources {
+			s.Close()
+		}
+	})
 }

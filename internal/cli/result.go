@@ -25,6 +25,7 @@ type result struct {
 	Limit    string             `json:"limit,omitempty"`
 	Reached  []string           `json:"reached,omitempty"`
 	Appeared []string           `json:"appeared,omitempty"` // protected names that were absent at the start
+	Spent    *spentResult       `json:"spent,omitempty"`    // on models
 	Changes  *workspace.Summary `json:"changes,omitempty"`  // in an overlay, before anything was applied
 	Applied  *appliedResult     `json:"applied,omitempty"`  // where workspace.apply asks for it
 	Held     []heldItem         `json:"held,omitempty"`     // what was not applied then
@@ -43,6 +44,12 @@ type result struct {
 	urged    unix.Signal // by sending this one to agentbox; 0 by other means
 
 	file, patch *placedFile // nil when nobody asked for one
+}
+
+// A spentResult is what was used of models, as far as it was counted.
+type spentResult struct {
+	CostUSD float64 `json:"cost_usd"`
+	Tokens  int64   `json:"tokens"`
 }
 
 // An appliedResult says what was applied without a question.

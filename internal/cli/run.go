@@ -177,7 +177,8 @@ func supervise(ctx context.Context, o runOptions, c *caller, r *result) error {
 	if unheard != nil {
 		return unheard
 	}
-	r.network.spent.over(&end)
+	r.network.close() // what was open is counted then
+	r.network.spent.over(r, &end)
 	c.reached(end)
 	c.complain(end)
 	r.agentEnd = end

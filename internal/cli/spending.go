@@ -118,7 +118,7 @@ func (s *spending) say(text string) {
 }
 
 // over says what was held back, and puts the end that the budget made into how the session ended.
-func (s *spending) over(end *launch.Result) {
+func (s *spending) over(r *result, end *launch.Result) {
 	if s == nil {
 		return
 	}
@@ -126,6 +126,9 @@ func (s *spending) over(end *launch.Result) {
 	defer s.mu.Unlock()
 	for _, text := range s.later {
 		s.c.voice.warnf("%s", text)
+	}
+	if s.used > 0 {
+		r.Spent = &spentResult{CostUSD: s.cost.USD(), Tokens: s.used}
 	}
 	if s.ended != nil {
 		end.Limit = s.ended.Name
