@@ -20,7 +20,10 @@ type Reached struct {
 }
 
 // words name the limits for people.
-var words = map[string]string{limits.Memory: "memory limit", limits.Pids: "process limit", limits.Timeout: "timeout", limits.Disk: "disk limit"}
+var words = map[string]string{limits.Memory: "memory limit", limits.Pids: "process limit", limits.Timeout: "timeout", limits.Disk: "disk limit", Budget: "budget of"}
+
+// Budget is the name of the limit that nobody here holds: what the agent may spend.
+const Budget = "budget"
 
 func (r Reached) String() string {
 	s := words[r.Name] + " " + r.Value + " reached"

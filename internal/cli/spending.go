@@ -51,7 +51,10 @@ func (s *spending) count(c meter.Charge) {
 }
 
 func (s *spending) warn(c meter.Charge) {
-	s.say(fmt.Sprintf("%s of the budget of %s are spent", s.share(c), s.limit()))
+	if c.Reached { // which says more
+		return
+	}
+	s.say(fmt.Sprintf("%s of the budget of %s spent", s.share(c), s.limit()))
 }
 
 func (s *spending) unpriced(model string) {
@@ -60,7 +63,7 @@ func (s *spending) unpriced(model string) {
 
 // reached does what budget.on_limit says. Requests are refused from here on in any case.
 func (s *spending) reached(c meter.Charge) {
-	r := launch.Reached{Name: "budget", Value: s.limit(), Detail: s.share(c) + " are spent"}
+	r := launch.Reached{Name: launch.Budget, Value: s.limit(), Detail: s.share(c) + " spent"}
 	switch {
 	case s.limits.OnLimit == "freeze" && s.full.stop(context.Background(), r, `"agentbox cost %[1]s" shows what for, "agentbox resume %[1]s" lets it go on without its models, "agentbox kill %[1]s" ends it`):
 	case s.limits.OnLimit == "refuse":
@@ -98,13 +101,7 @@ func (s *spending) share(c meter.Charge) string {
 	return strconv.FormatInt(c.Tokens, 10) + " tokens"
 }
 
-// dollars shows small sums too.
-func dollars(usd float64) string {
-	if usd != 0 && usd < 1 {
-		return "$" + strconv.FormatFloat(usd, 'f', 4, 64)
-	}
-	return "$" + strconv.FormatFloat(usd, 'f', 2, 64)
-}
+func dollars(usd float64) string { return meter.FromUSD(usd).String() }
 
 // say tells the person, at once where the agent does not have the terminal.
 func (s *spending) say(text string) {
