@@ -147,6 +147,7 @@ func (g *Gateway) resolveFor(r *reply, q dnsmessage.Question) dnsmessage.RCode {
 
 func (g *Gateway) refuseName(r *reply, host profile.Host, v Verdict) dnsmessage.RCode {
 	r.refused = "agentbox: " + host.Name + " is not allowed by this box's profile"
+	g.watchName(nil, target{host: host, via: viaDNS})
 	// Reverse lookups are made by programs that print addresses, not by who wants to reach a host.
 	if !strings.HasSuffix(host.Name, ".arpa") {
 		g.record(&audit.NetworkRefused{Via: viaDNS, Host: audit.Text(host.Name), Reason: audit.Text(v.Reason.String()),

@@ -39,6 +39,7 @@ type exchange struct {
 	secrets *scrub.Set          // that may come back; nil: none went there
 	usage   *usage              // nil: it is no model's
 	cut     bool                // the client went before the server answered
+	held    int64               // bytes that are kept for it
 }
 
 type exchangeKey struct{}
@@ -79,6 +80,7 @@ func (g *Gateway) exchange(w http.ResponseWriter, r *http.Request, c *client, to
 	if refused = g.authenticate(e, clean); refused != nil {
 		return refused
 	}
+	defer func() { g.purse.held.Release(e.held) }()
 	if refused = g.meter(e, clean); refused != nil {
 		return refused
 	}

@@ -105,7 +105,7 @@ func (g *Gateway) serveHTTP() {
 		ErrorLog: silent, ErrorHandler: g.failed}
 	server := &http.Server{
 		Handler: http.HandlerFunc(g.handle), ReadHeaderTimeout: headTime, IdleTimeout: idleTime, MaxHeaderBytes: maxHead, ErrorLog: silent,
-		DisableGeneralOptionsHandler: true, TLSConfig: g.tlsConfig(),
+		DisableGeneralOptionsHandler: true, TLSConfig: g.tlsConfig(), HTTP2: &http.HTTP2Config{MaxReceiveBufferPerConnection: received, MaxReceiveBufferPerStream: received},
 		ConnContext: func(ctx context.Context, c net.Conn) context.Context {
 			if t, ok := c.(*tls.Conn); ok {
 				c = t.NetConn()
@@ -120,6 +120,7 @@ func (g *Gateway) serveHTTP() {
 const (
 	answerTime = 30 * time.Minute // a model may think for long before it says a word
 	pingTime   = 30 * time.Second // of silence, after which an HTTP/2 server is asked whether it is there
+	received   = 256 << 10        // bytes of requests on one connection that wait for a slow server
 )
 
 // pages are buffers for the bodies of responses.
@@ -145,6 +146,7 @@ func (g *Gateway) handle(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	if refused == nil {
+		_ = http.NewResponseController(w).EnableFullDuplex() // HTTP/2 has it anyway
 		refused = g.exchange(w, r, c.client, to)
 	}
 	if refused != nil {

@@ -3,20 +3,24 @@ package egress
 import (
 	"context"
 	"crypto/tls"
+	"errors"
 	"time"
 
 	"agentbox/internal/egress/hello"
 )
 
 // inspects reports whether TLS to a target is read.
-func (g *Gateway) inspects(to target) bool {
-	return g.authority != nil && g.policy.Inspects(to.host, to.port)
-}
+func (g *Gateway) inspects(to target) bool { return g.policy.Inspects(to.host, to.port) }
+
+var errNoAuthority = errors.New("there is no authority to sign for it")
 
 func (g *Gateway) tlsConfig() *tls.Config {
 	return &tls.Config{
 		MinVersion: tls.VersionTLS12, NextProtos: []string{"h2", "http/1.1"},
 		GetCertificate: func(info *tls.ClientHelloInfo) (*tls.Certificate, error) {
+			if g.authority == nil {
+				return nil, errNoAuthority
+			}
 			return g.authority.Certificate(hostText(info.Conn.(*handed).to))
 		},
 	}

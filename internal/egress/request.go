@@ -15,7 +15,7 @@ func (g *Gateway) target(fixed target, r *http.Request) (target, *refusal) {
 		fixed.asked = r.Host
 		return fixed, &refusal{Verdict: Verdict{Reason: WrongProtocol, Detail: "the target of the request is no path"}}
 	}
-	if fixed.via == viaSocket {
+	if fixed.via == viaSocket && r.Method != http.MethodConnect {
 		return fixed, nil
 	}
 	if name, rest, ok := g.based(fixed, r); ok {

@@ -8,6 +8,8 @@ import (
 	"slices"
 	"sync"
 
+	"golang.org/x/sync/semaphore"
+
 	"agentbox/internal/audit"
 	"agentbox/internal/egress/meter"
 	"agentbox/profile"
@@ -29,6 +31,7 @@ type purse struct {
 	Budget
 	ledger *meter.Ledger
 	hosts  []entry
+	held   *semaphore.Weighted // bytes of requests
 	mu     sync.Mutex
 	strays []string // models without a price
 }
@@ -42,7 +45,7 @@ func newPurse(b Budget) (*purse, error) {
 		b.Prices = meter.NewPrices(nil)
 	}
 	ledger := meter.NewLedger(meter.Limits{USD: b.USD, Tokens: b.Tokens, WarnAt: b.WarnAt}, b.Prices)
-	return &purse{Budget: b, ledger: ledger, hosts: hosts}, nil
+	return &purse{Budget: b, ledger: ledger, hosts: hosts, held: semaphore.NewWeighted(mostHeld)}, nil
 }
 
 // strict reports whether a host is one of a model's, where everything that may cost something is counted or refused.
@@ -50,8 +53,11 @@ func (p *purse) strict(to target) bool {
 	return p.Limited() && slices.ContainsFunc(p.hosts, func(e entry) bool { return portOf(e) == to.port && e.Match(to.host) })
 }
 
-// mostRead bounds a request to a model that is read before it is sent on.
-const mostRead = 64 << 20
+// Bounds of requests to models, which are read before they are sent on: of one, and of all at one time.
+const (
+	mostRead = 32 << 20
+	mostHeld = 4 * mostRead
+)
 
 // A usage is what one request to a model costs.
 type usage struct {
@@ -105,6 +111,14 @@ func (e *exchange) readRequest(api meter.API) (meter.Request, *refusal) {
 	if c := e.asked.Header.Get("Content-Encoding"); c != "" && c != "identity" {
 		return no("the request is compressed, and this box has a budget")
 	}
+	e.held = mostRead
+	if n := e.asked.ContentLength; n >= 0 && n < mostRead {
+		e.held = n
+	}
+	if err := e.gateway.purse.held.Acquire(e.asked.Context(), e.held); err != nil {
+		e.held = 0
+		return meter.Request{}, &refusal{Verdict: Verdict{Reason: Unreachable}, err: err}
+	}
 	body, err := io.ReadAll(io.LimitReader(e.request.Body, mostRead+1))
 	switch {
 	case e.flow.failure != nil:
@@ -112,7 +126,7 @@ func (e *exchange) readRequest(api meter.API) (meter.Request, *refusal) {
 	case err != nil:
 		return meter.Request{}, &refusal{Verdict: Verdict{Reason: WrongProtocol, Detail: "the request ends before it is whole"}}
 	case len(body) > mostRead:
-		return no("the request is larger than 64 MiB, and this box has a budget")
+		return no("the request is larger than 32 MiB, and this box has a budget")
 	}
 	request, err := meter.ParseRequest(api, body)
 	if err != nil {
