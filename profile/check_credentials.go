@@ -123,28 +123,30 @@ func (c *checker) credentialHosts(at string, r Credential) {
 
 // outOfReach warns of a credential that no request can carry: it opens nothing by itself.
 func (c *checker) outOfReach(at, entry string, p HostPattern) {
-	n := c.p.Network
-	if n.Mode == "none" {
+	switch {
+	case c.p.Network.Mode == "none":
 		c.warn(at, `has no effect: network.mode is "none"`, `write mode = "allowlist"`)
-		return
+	case !c.allowed(p):
+		c.warn(at, "is not in network.allow, and a credential opens nothing", fmt.Sprintf("add %q there", strings.TrimPrefix(entry, PlainLoopback)))
 	}
+}
+
+// allowed reports whether network.allow has a host that a pattern is about. What a registry stands for is the host's
+// matter.
+func (c *checker) allowed(p HostPattern) bool {
 	port := func(p HostPattern) uint16 {
 		if p.Port == 0 {
 			return 443
 		}
 		return p.Port
 	}
-	for _, a := range n.Allow {
-		allow, err := ParseHostPattern(a, false)
-		switch {
-		case err != nil:
-		case allow.Registry != "" || p.Registry != "": // what a registry stands for is the host's matter
-			return
-		case port(allow) == port(p) && (allow.Match(p.Host) || allow.Subdomains && p.Subdomains && allow.Host == p.Host || p.Subdomains && p.Match(allow.Host)):
-			return
+	return slices.ContainsFunc(c.p.Network.Allow, func(entry string) bool {
+		a, err := ParseHostPattern(entry, false)
+		if err != nil || a.Registry != "" || p.Registry != "" {
+			return err == nil
 		}
-	}
-	c.warn(at, "is not in network.allow, and a credential opens nothing", fmt.Sprintf("add %q there", strings.TrimPrefix(entry, PlainLoopback)))
+		return port(a) == port(p) && (a.Match(p.Host) || a.Subdomains && p.Subdomains && a.Host == p.Host || p.Subdomains && p.Match(a.Host))
+	})
 }
 
 // carrier checks how requests carry the secret: each way has fields of its own.
@@ -200,6 +202,7 @@ func (c *checker) budget() {
 		c.add("budget.warn_at", fmt.Sprintf("%v is not between 0 and 1", b.WarnAt), "write 0.8 for a warning at 80 %")
 	}
 	c.each("budget.hosts", b.Hosts, func(s string) *complaint { return hostProblem(s, false) })
+	c.uncounted()
 	for i, p := range c.p.Prices {
 		at := index("price", i)
 		if p.Model == "" {
@@ -213,6 +216,24 @@ func (c *checker) budget() {
 		if p.Input == 0 || p.Output == 0 {
 			c.add(at, "has no price of input or of output", "a model that costs nothing needs no budget; write a small price")
 		}
+	}
+}
+
+// uncounted warns of a budget that nothing is counted towards.
+func (c *checker) uncounted() {
+	at := "budget.usd"
+	if c.p.Budget.USD == 0 {
+		at = "budget.tokens"
+	}
+	switch {
+	case !c.p.Budget.Limited():
+	case c.p.Network.Mode == "none":
+		c.warn(at, `has no effect: network.mode is "none"`, "what needs no network costs nothing here")
+	case len(c.p.Credentials) == 0 && !slices.ContainsFunc(c.p.Budget.Hosts, func(s string) bool {
+		p, err := ParseHostPattern(s, false)
+		return err == nil && c.allowed(p)
+	}):
+		c.warn(at, "nothing is counted: no host of budget.hosts is in network.allow, and there is no credential", `name the model's host in both ("api.example.com")`)
 	}
 }
 

@@ -17,6 +17,9 @@ func checked(t *testing.T, data string) Findings {
 // Each refusal has a profile beside it that differs in one value and is allowed.
 func TestCheckRefusesAndAllowsInPairs(t *testing.T) {
 	mount := func(s string) string { return "[[mount]]\n" + strings.ReplaceAll(s, "; ", "\n") }
+	credential := func(s string) string {
+		return "[[credential]]\nname = \"k\"\nsource = \"env:K\"\n" + strings.ReplaceAll(s, "; ", "\n")
+	}
 	for name, tc := range map[string]struct{ bad, good, key string }{
 		"root as the user":             {`agent.user = "0:0"`, `agent.user = "1:1"`, "agent.user"},
 		"root as the group":            {`agent.user = "1000:0"`, `agent.user = "1000:1000"`, "agent.user"},
@@ -52,8 +55,22 @@ func TestCheckRefusesAndAllowsInPairs(t *testing.T) {
 			mount(`type = "bind"; target = "/a"; source = "~/.bash_helpers"`), "mount[0].source"},
 		"options that contradict": {mount(`type = "bind"; target = "/a"; source = "/b"; options = ["ro", "rw"]`),
 			mount(`type = "bind"; target = "/a"; source = "/b"; options = ["rw"]`), "mount[0].options"},
-		"another engine": {`runtime = "runc"`, `runtime = "libcontainer"`, "runtime"},
-		"another schema": {`schema = 2`, `schema = 1`, "schema"},
+		"a secret in the clear":       {credential(`hosts = ["http://api.example.com:80"]; header = "x"`), credential(`hosts = ["http://127.0.0.1:80"]; header = "x"`), "credential[0].hosts[0]"},
+		"a header with a space":       {credential(`hosts = ["a.example.com"]; header = "x key"`), credential(`hosts = ["a.example.com"]; header = "x-key"`), "credential[0].header"},
+		"a header that frames":        {credential(`hosts = ["a.example.com"]; header = "Transfer-Encoding"`), credential(`hosts = ["a.example.com"]; header = "X-Encoding"`), "credential[0].header"},
+		"a format with a line break":  {credential(`hosts = ["a.example.com"]; header = "x"; format = "{}\n"`), credential(`hosts = ["a.example.com"]; header = "x"; format = "t {}"`), "credential[0].format"},
+		"basic without a user":        {credential(`hosts = ["a.example.com"]; as = "basic"`), credential(`hosts = ["a.example.com"]; as = "basic"; user = "u"`), "credential[0].user"},
+		"a user with a colon":         {credential(`hosts = ["a.example.com"]; as = "basic"; user = "a:b"`), credential(`hosts = ["a.example.com"]; as = "basic"; user = "ab"`), "credential[0].user"},
+		"a header for bearer":         {credential(`hosts = ["a.example.com"]; as = "bearer"; header = "x"`), credential(`hosts = ["a.example.com"]; as = "bearer"`), "credential[0].header"},
+		"a query without its name":    {credential(`hosts = ["a.example.com"]; as = "query"`), credential(`hosts = ["a.example.com"]; as = "query"; query = "key"`), "credential[0].query"},
+		"no hosts":                    {credential(`as = "bearer"`), credential(`as = "bearer"; hosts = ["a.example.com"]`), "credential[0].hosts"},
+		"a base URL of many hosts":    {credential(`hosts = ["*.example.com"]; as = "bearer"; base_url_env = "URL"`), credential(`hosts = ["a.example.com"]; as = "bearer"; base_url_env = "URL"`), "credential[0].base_url_env"},
+		"a placeholder with a quote":  {credential(`hosts = ["a.example.com"]; as = "bearer"; placeholder = '"{}'`), credential(`hosts = ["a.example.com"]; as = "bearer"; placeholder = 'sk-{}'`), "credential[0].placeholder"},
+		"a variable that is hijacked": {credential(`hosts = ["a.example.com"]; as = "bearer"; env = "LD_PRELOAD"`), credential(`hosts = ["a.example.com"]; as = "bearer"; env = "KEY"`), "credential[0].env"},
+		"a variable that is set":      {credential(`hosts = ["a.example.com"]; as = "bearer"; env = "KEY"`) + "\n[agent]\nenv.KEY = \"x\"", credential(`hosts = ["a.example.com"]; as = "bearer"; env = "KEY"`) + "\n[agent]\nenv.KEY2 = \"x\"", "credential[0].env"},
+		"a price that is none":        {"[[price]]\nmodel = 'm'\ninput = 1", "[[price]]\nmodel = 'm'\ninput = 1\noutput = 2", "price[0]"},
+		"another engine":              {`runtime = "runc"`, `runtime = "libcontainer"`, "runtime"},
+		"another schema":              {`schema = 2`, `schema = 1`, "schema"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			bad := checked(t, tc.bad).Fatal()
@@ -175,5 +192,24 @@ func TestCheckAtKnowsWhereItIs(t *testing.T) {
 	}
 	if fs := CheckAt(e, "/data", "/data/me"); !strings.Contains(fs.Error(), "workspace.path") {
 		t.Errorf("a workspace above the home: %v", fs)
+	}
+}
+
+// What has no effect is said, and is no error.
+func TestCredentialsAndBudgetsWithoutAnEffect(t *testing.T) {
+	const key = "[[credential]]\nname = 'k'\nsource = 'env:K'\nas = 'bearer'\nhosts = ['a.example.com']\n"
+	for name, tc := range map[string]struct{ profile, key string }{
+		"a credential without a network":        {key, "credential[0].hosts[0]"},
+		"a credential for a host not allowed":   {"network.mode = 'allowlist'\n" + key, "credential[0].hosts[0]"},
+		"a credential for an allowed host":      {"network.mode = 'allowlist'\nnetwork.allow = ['a.example.com']\n" + key, ""},
+		"a credential below an allowed name":    {"network.mode = 'allowlist'\nnetwork.allow = ['*.example.com']\n" + key, ""},
+		"a budget without a network":            {"budget.usd = 1", "budget.usd"},
+		"a budget towards which nothing counts": {"network.mode = 'allowlist'\nbudget.tokens = 1", "budget.tokens"},
+		"a budget for an allowed model":         {"network.mode = 'allowlist'\nnetwork.allow = ['api.anthropic.com']\nbudget.tokens = 1", ""},
+	} {
+		got := checked(t, tc.profile)
+		if len(got.Fatal()) > 0 || (tc.key == "") != (len(got) == 0) || tc.key != "" && got[0].Key != tc.key {
+			t.Errorf("%s: %v", name, got)
+		}
 	}
 }
