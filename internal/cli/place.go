@@ -1,9 +1,13 @@
 package cli
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
+	"strings"
 
+	"agentbox/mounts"
 	"agentbox/profile"
 )
 
@@ -36,6 +40,44 @@ func (p policy) ownPlaces(l *loader) profile.Findings {
 		}
 	}
 	return found
+}
+
+// shownSecrets finds files with a secret that the agent could read itself.
+func (p policy) shownSecrets() profile.Findings {
+	var found profile.Findings
+	check := func(key, reference string) {
+		path, ok := strings.CutPrefix(reference, "file:")
+		if path = resolveLonger(expandHome(path, p.host.Files.Home, p.host.Files.Home)); ok && p.shows(path) {
+			found = append(found, profile.Finding{Key: key, Message: "the box shows " + path + ", so the agent could read the secret",
+				Hint: "keep it elsewhere, or mask it"})
+		}
+	}
+	for i, c := range p.effective.Profile.Credentials {
+		check(fmt.Sprintf("credential[%d].source", i), c.Source)
+	}
+	check("network.upstream_proxy_auth", p.effective.Profile.Network.UpstreamAuth)
+	return found
+}
+
+// shows reports whether the box has a file of the host's at any path, and not covered there.
+func (p policy) shows(path string) bool {
+	workspace := p.host.Files.Workspace.Path
+	if slices.ContainsFunc(p.host.Files.Masked, func(m mounts.Match) bool { return inside(path, filepath.Join(workspace, m.Path)) }) {
+		return false
+	}
+	layout := p.plan.Files.Mounts
+	return slices.ContainsFunc(layout, func(m mounts.Mount) bool {
+		source := m.Source
+		if m.Type == "overlay" {
+			source = workspace
+		}
+		rel, err := filepath.Rel(source, path)
+		if err != nil || !filepath.IsAbs(source) || !filepath.IsLocal(rel) {
+			return false
+		}
+		at := filepath.Join(m.Target, rel)
+		return !slices.ContainsFunc(layout, func(c mounts.Mount) bool { return c.Source == mounts.Cover && inside(at, c.Target) })
+	})
 }
 
 // resolveLonger resolves the links of a path whose end may not exist yet.

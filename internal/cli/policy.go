@@ -87,7 +87,7 @@ func decide(o planOptions) (policy, error) {
 	if p.plan, err = launch.NewPlan(p.effective.Profile, p.host, request); err != nil {
 		return p, p.located(err)
 	}
-	if f := p.ownPlaces(l); len(f) > 0 {
+	if f := append(p.ownPlaces(l), p.shownSecrets()...); len(f) > 0 {
 		return p, p.located(f)
 	}
 	if o.dir != "" && p.plan.Dir != o.dir {
