@@ -2,6 +2,7 @@ package profile
 
 import (
 	"fmt"
+	"path"
 	"slices"
 	"strings"
 )
@@ -67,6 +68,7 @@ func (c *checker) credentials() {
 		if w := referenceProblem(r.Source); w != nil {
 			c.finding(at+".source", *w)
 		}
+		c.handedIn(at+".source", r)
 		c.credentialHosts(at, r)
 		c.each(at+".methods", r.Methods, methodProblem)
 		c.each(at+".paths", r.Paths, urlPathProblem)
@@ -76,6 +78,19 @@ func (c *checker) credentials() {
 		}
 		for key, name := range map[string]string{".env": r.Env, ".base_url_env": r.BaseURLEnv, ".socket_env": r.SocketEnv} {
 			c.credentialVariable(at+key, name, variables)
+		}
+	}
+}
+
+// handedIn refuses a secret that the agent would find in its own environment.
+func (c *checker) handedIn(at string, r Credential) {
+	name, ok := strings.CutPrefix(r.Source, "env:")
+	if !ok || name == r.Env { // where the placeholder takes its place
+		return
+	}
+	for _, p := range c.p.Agent.EnvPass {
+		if ok, err := path.Match(p, name); ok && err == nil {
+			c.add(at, fmt.Sprintf("agent.env_pass hands %s to the agent", name), fmt.Sprintf("remove %q there, or write env = %q here, for a placeholder in its place", p, name))
 		}
 	}
 }
