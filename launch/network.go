@@ -97,9 +97,10 @@ type NetworkPlan struct {
 type CredentialPlan struct {
 	Name       string `json:"name"`
 	Env        string `json:"env,omitempty"`          // holds the placeholder
-	BaseURLEnv string `json:"base_url_env,omitempty"` // holds a URL of the box that leads to the host
-	SocketEnv  string `json:"socket_env,omitempty"`   // holds Socket
-	Socket     string `json:"socket,omitempty"`       // a unix socket of the box that leads to the host
+	BaseURLEnv string `json:"base_url_env,omitempty"` // holds BaseURL, which leads to the host
+	BaseURL    string `json:"base_url,omitempty"`
+	SocketEnv  string `json:"socket_env,omitempty"` // holds Socket
+	Socket     string `json:"socket,omitempty"`     // a unix socket of the box that leads to the host
 }
 
 func networkPlan(prof profile.Profile) NetworkPlan {
@@ -111,6 +112,13 @@ func networkPlan(prof profile.Profile) NetworkPlan {
 	plan.Forward, plan.Publish, plan.Inspected = n.Forward, n.Publish, prof.Inspected()
 	for _, c := range prof.Credentials {
 		p := CredentialPlan{Name: c.Name, Env: c.Env, BaseURLEnv: c.BaseURLEnv, SocketEnv: c.SocketEnv}
+		switch {
+		case c.BaseURLEnv == "":
+		case c.SocketEnv != "":
+			p.BaseURL = "http://localhost" + c.BaseURLPath
+		default:
+			p.BaseURL = "http://127.0.0.1:" + strconv.Itoa(capture.ProxyPort) + "/" + c.Name + c.BaseURLPath
+		}
 		if c.SocketEnv != "" {
 			p.Socket = mounts.SocketDir + "/" + c.Name + ".sock"
 		}
@@ -298,12 +306,8 @@ func (c CredentialPlan) variables(vars map[string]string) {
 	if c.SocketEnv != "" {
 		vars[c.SocketEnv] = c.Socket
 	}
-	switch {
-	case c.BaseURLEnv == "":
-	case c.SocketEnv != "":
-		vars[c.BaseURLEnv] = "http://localhost"
-	default:
-		vars[c.BaseURLEnv] = "http://127.0.0.1:" + strconv.Itoa(capture.ProxyPort) + "/" + c.Name
+	if c.BaseURLEnv != "" {
+		vars[c.BaseURLEnv] = c.BaseURL
 	}
 }
 

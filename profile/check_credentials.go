@@ -76,6 +76,11 @@ func (c *checker) credentials() {
 		if r.Placeholder != "" && (!holderShape().MatchString(r.Placeholder) || len(r.Placeholder) > 256) {
 			c.add(at+".placeholder", "must have {} in it once, and nothing that a URL or a header would change", `write "sk-{}"`)
 		}
+		if r.BaseURLPath != "" {
+			if w := urlPathProblem(r.BaseURLPath); w != nil || strings.Contains(r.BaseURLPath, "*") || r.BaseURLEnv == "" {
+				c.add(at+".base_url_path", "is not the end of a URL in base_url_env", `write base_url_env = "OPENAI_BASE_URL" and base_url_path = "/v1"`)
+			}
+		}
 		for key, name := range map[string]string{".env": r.Env, ".base_url_env": r.BaseURLEnv, ".socket_env": r.SocketEnv} {
 			c.credentialVariable(at+key, name, variables)
 		}

@@ -65,6 +65,7 @@ func TestCheckRefusesAndAllowsInPairs(t *testing.T) {
 		"a query without its name":        {credential(`hosts = ["a.example.com"]; as = "query"`), credential(`hosts = ["a.example.com"]; as = "query"; query = "key"`), "credential[0].query"},
 		"no hosts":                        {credential(`as = "bearer"`), credential(`as = "bearer"; hosts = ["a.example.com"]`), "credential[0].hosts"},
 		"a base URL of many hosts":        {credential(`hosts = ["*.example.com"]; as = "bearer"; base_url_env = "URL"`), credential(`hosts = ["a.example.com"]; as = "bearer"; base_url_env = "URL"`), "credential[0].base_url_env"},
+		"a path without a base URL":       {credential(`hosts = ["a.example.com"]; as = "bearer"; base_url_path = "/v1"`), credential(`hosts = ["a.example.com"]; as = "bearer"; base_url_env = "URL"; base_url_path = "/v1"`), "credential[0].base_url_path"},
 		"a placeholder with a quote":      {credential(`hosts = ["a.example.com"]; as = "bearer"; placeholder = '"{}'`), credential(`hosts = ["a.example.com"]; as = "bearer"; placeholder = 'sk-{}'`), "credential[0].placeholder"},
 		"a variable that is hijacked":     {credential(`hosts = ["a.example.com"]; as = "bearer"; env = "LD_PRELOAD"`), credential(`hosts = ["a.example.com"]; as = "bearer"; env = "KEY"`), "credential[0].env"},
 		"a variable that is set":          {credential(`hosts = ["a.example.com"]; as = "bearer"; env = "KEY"`) + "\n[agent]\nenv.KEY = \"x\"", credential(`hosts = ["a.example.com"]; as = "bearer"; env = "KEY"`) + "\n[agent]\nenv.KEY2 = \"x\"", "credential[0].env"},

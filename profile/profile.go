@@ -137,6 +137,7 @@ type Credential struct {
 	Env         string   `toml:"env" json:"env"`
 	Placeholder string   `toml:"placeholder" json:"placeholder"`
 	BaseURLEnv  string   `toml:"base_url_env" json:"base_url_env"`
+	BaseURLPath string   `toml:"base_url_path" json:"base_url_path"`
 	SocketEnv   string   `toml:"socket_env" json:"socket_env"`
 }
 

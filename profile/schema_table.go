@@ -148,6 +148,8 @@ var schemaTable = []Key{
 		Meaning: "Shape of the placeholder, with `{}` for what makes it this session's own (`sk-ant-api03-{}`). Without one it has the well-known prefix of the secret, if it has one."},
 	{Path: "credential[].base_url_env", Type: TypeString, Direction: Never, Built: true,
 		Meaning: "Variable in which the agent finds a URL of the box's loopback that leads to the host: `http://127.0.0.1:3128/NAME`. For clients that take a base URL; `hosts` then names one host."},
+	{Path: "credential[].base_url_path", Type: TypeString, Direction: Never, Built: true,
+		Meaning: "Path at the end of that URL, for clients that want one in it (`/v1`, for OpenAI's)."},
 	{Path: "credential[].socket_env", Type: TypeString, Direction: Never, Built: true,
 		Meaning: "Variable in which the agent finds the path of a unix socket that leads to the host; `base_url_env` then holds `http://localhost`. For clients that speak HTTP over one, as Claude Code does."},
 

@@ -78,6 +78,7 @@ query = "q"
 env = "C"
 placeholder = "c-{}"
 base_url_env = "C_URL"
+base_url_path = "/v1"
 socket_env = "C_SOCKET"
 [permissions]
 allow = ["Read", "Write"]
@@ -183,14 +184,15 @@ var moves = map[string]struct{ tight, wide string }{
 	"credential[].format": {"[[credential]]\nname = 'c'\nformat = '{}'", "[[credential]]\nname = 'c'\nformat = 'a {}'"},
 	"credential[].env":    {"[[credential]]\nname = 'c'\nenv = 'C'", "[[credential]]\nname = 'c'\nenv = 'D'"},
 
-	"credential[].methods":      {"[[credential]]\nname = 'c'\nmethods = ['GET']", "[[credential]]\nname = 'c'\nmethods = ['POST']"},
-	"credential[].paths":        {"[[credential]]\nname = 'c'\npaths = ['/a']", "[[credential]]\nname = 'c'\npaths = ['/**']"},
-	"credential[].as":           {"[[credential]]\nname = 'c'\nas = 'header'", "[[credential]]\nname = 'c'\nas = 'bearer'"},
-	"credential[].user":         {"[[credential]]\nname = 'c'\nuser = 'u'", "[[credential]]\nname = 'c'\nuser = 'v'"},
-	"credential[].query":        {"[[credential]]\nname = 'c'\nquery = 'q'", "[[credential]]\nname = 'c'\nquery = 'r'"},
-	"credential[].placeholder":  {"[[credential]]\nname = 'c'\nplaceholder = 'c-{}'", "[[credential]]\nname = 'c'\nplaceholder = 'd-{}'"},
-	"credential[].base_url_env": {"[[credential]]\nname = 'c'\nbase_url_env = 'C_URL'", "[[credential]]\nname = 'c'\nbase_url_env = 'D_URL'"},
-	"credential[].socket_env":   {"[[credential]]\nname = 'c'\nsocket_env = 'C_SOCKET'", "[[credential]]\nname = 'c'\nsocket_env = 'D_SOCKET'"},
+	"credential[].methods":       {"[[credential]]\nname = 'c'\nmethods = ['GET']", "[[credential]]\nname = 'c'\nmethods = ['POST']"},
+	"credential[].paths":         {"[[credential]]\nname = 'c'\npaths = ['/a']", "[[credential]]\nname = 'c'\npaths = ['/**']"},
+	"credential[].as":            {"[[credential]]\nname = 'c'\nas = 'header'", "[[credential]]\nname = 'c'\nas = 'bearer'"},
+	"credential[].user":          {"[[credential]]\nname = 'c'\nuser = 'u'", "[[credential]]\nname = 'c'\nuser = 'v'"},
+	"credential[].query":         {"[[credential]]\nname = 'c'\nquery = 'q'", "[[credential]]\nname = 'c'\nquery = 'r'"},
+	"credential[].placeholder":   {"[[credential]]\nname = 'c'\nplaceholder = 'c-{}'", "[[credential]]\nname = 'c'\nplaceholder = 'd-{}'"},
+	"credential[].base_url_env":  {"[[credential]]\nname = 'c'\nbase_url_env = 'C_URL'", "[[credential]]\nname = 'c'\nbase_url_env = 'D_URL'"},
+	"credential[].base_url_path": {"[[credential]]\nname = 'c'\nbase_url_path = '/v1'", "[[credential]]\nname = 'c'\nbase_url_path = '/v2'"},
+	"credential[].socket_env":    {"[[credential]]\nname = 'c'\nsocket_env = 'C_SOCKET'", "[[credential]]\nname = 'c'\nsocket_env = 'D_SOCKET'"},
 
 	"permissions.allow": {`permissions.allow = ["Read"]`, `permissions.allow = ["Edit"]`},
 	"permissions.ask":   {`permissions.ask = ["Edit"]`, ``},
