@@ -17,7 +17,7 @@ import (
 func main() {
 	n, err := strconv.Atoi(os.Args[3])
 	if err == nil {
-		err = map[string]func(string, int) error{"open": open, "short": short, "stream": stream, "stall": stall}[os.Args[1]](os.Args[2], n)
+		err = map[string]func(string, int) error{"open": open, "short": short, "stream": stream, "stall": stall, "streams": streams, "up": up, "down": down, "events": events, "talk": talk}[os.Args[1]](os.Args[2], n)
 	}
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
