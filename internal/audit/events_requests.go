@@ -54,6 +54,8 @@ type SecretCut struct {
 	Port       uint16 `json:"port"`
 	Method     Text   `json:"method,omitempty"`
 	Path       Text   `json:"path,omitempty"`
+	PID        int    `json:"pid,omitempty"`
+	Argv       []Text `json:"argv,omitempty"`
 }
 
 // Type is network.secret-cut.

@@ -58,7 +58,7 @@ func requestSummary(e audit.Event) string {
 	case *audit.NetworkTripwire:
 		return fmt.Sprintf("the placeholder of %s is in a %s for %s by %s%s", e.Credential, e.Where, where(e.Host, e.Port), e.Via, program(e.Argv))
 	case *audit.SecretCut:
-		return fmt.Sprintf("%s has sent the secret of %s back in a %s (%s %s)", where(e.Host, e.Port), e.Credential, e.Where, e.Method, e.Path)
+		return fmt.Sprintf("%s has sent the secret of %s back in a %s, %s %s%s", where(e.Host, e.Port), e.Credential, e.Where, e.Method, e.Path, program(e.Argv))
 	case *audit.CredentialRefresh:
 		if e.Error != "" {
 			return string(e.Credential) + " could not be read again: " + string(e.Error)

@@ -3,26 +3,12 @@ package e2e
 import (
 	"net/http"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
 
-	"agentbox/internal/boxtest"
 	internet "agentbox/internal/boxtest/world"
 )
-
-// installClaude gets the real Claude Code from npm's registry, where a person's PATH may name it.
-func installClaude(t *testing.T) (base, program string) {
-	t.Helper()
-	boxtest.Need(t, boxtest.Npm, boxtest.Node, boxtest.NpmRegistry)
-	base = toolchains(t)
-	npm := exec.Command("npm", "install", "--global", "--prefix", filepath.Join(base, "tool"), "--silent", "--no-audit", "--no-fund", "@anthropic-ai/claude-code")
-	if out, err := npm.CombinedOutput(); err != nil {
-		t.Fatalf("npm install: %v\n%s", err, out)
-	}
-	return base, filepath.Join(base, "tool/bin/claude")
-}
 
 // linked puts a link to the program where the person's own programs are.
 func (w *world) linked(t *testing.T, home, program string) {
@@ -39,7 +25,8 @@ func (w *world) linked(t *testing.T, home, program string) {
 // The agent itself starts by its name, from the link that its installation puts into the person's PATH; and with one line
 // of network.allow it talks to its model and uses its tools, with the variables for proxies and without.
 func TestClaude(t *testing.T) {
-	base, claude := installClaude(t)
+	base := installed(t, "@anthropic-ai/claude-code")
+	claude := filepath.Join(base, "tool/bin/claude")
 	for account, find := range accounts() {
 		t.Run(account, func(t *testing.T) {
 			w := newWorld(t, find, "")
@@ -51,8 +38,10 @@ func TestClaude(t *testing.T) {
 			net := internet.New(t)
 			t.Run("captured", func(t *testing.T) { w.talks(t, find, net, "203.0.113.20", direct) })
 			t.Run("by the proxy", func(t *testing.T) { w.talks(t, find, net, "203.0.113.21", "") })
+			t.Run("keyless", func(t *testing.T) { keyless(t, find, base) })
 		})
 	}
+	t.Run("at the end of its budget", func(t *testing.T) { spent(t, mappedUser, base) })
 }
 
 // talks has Claude Code take one scripted turn with a tool call.

@@ -3,6 +3,7 @@ package egress
 import (
 	"bufio"
 	"context"
+	"crypto/tls"
 	"errors"
 	"io"
 	"net"
@@ -258,12 +259,27 @@ func (g *Gateway) dialForHTTP(ctx context.Context, _, authority string) (net.Con
 func (g *Gateway) failed(w http.ResponseWriter, r *http.Request, err error) {
 	e := r.Context().Value(exchangeKey{}).(*exchange)
 	refused := asRefusal(err)
+	if e.secrets != nil && !ownWords(err) {
+		refused = &refusal{Verdict: Verdict{Reason: Unreachable}, err: errAnswer}
+	}
 	if e.flow.failure != nil {
 		refused = &refusal{Verdict: Verdict{Reason: TooMany, Detail: e.flow.failure.Error()}}
 	}
 	e.refused, e.cut = refused, errors.Is(err, context.Canceled) && e.addr.Load() != nil
 	g.refuseRequest(e.client, e.flow.target, r, refused)
 	refused.write(w, r, e.flow.target)
+}
+
+var errAnswer = errors.New("what the server answered cannot be read")
+
+// ownWords reports whether an error is of a kind that quotes nothing of what a server answered, which may be a secret.
+func ownWords(err error) bool {
+	var refused *refusal
+	var op *net.OpError
+	var dns *net.DNSError
+	var certificate *tls.CertificateVerificationError
+	return errors.As(err, &refused) || errors.As(err, &op) || errors.As(err, &dns) || errors.As(err, &certificate) || isTimeout(err) ||
+		errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, context.Canceled)
 }
 
 // exchanged puts a request on the record.

@@ -100,8 +100,10 @@ func (e *exchange) found(where string) func(name string) {
 		}
 		seen[name] = true
 		f := e.flow
-		e.gateway.record(&audit.SecretCut{Credential: audit.Text(name), Where: audit.Text(where), Host: audit.Text(f.host.String()), Port: f.port,
-			Method: audit.Text(e.asked.Method), Path: audit.Text(shownPath(e.asked.URL))})
+		cut := &audit.SecretCut{Credential: audit.Text(name), Where: audit.Text(where), Host: audit.Text(f.host.String()), Port: f.port,
+			Method: audit.Text(e.asked.Method), Path: audit.Text(shownPath(e.asked.URL))}
+		cut.PID, cut.Argv = e.gateway.program(e.client)
+		e.gateway.record(cut)
 	}
 }
 
@@ -112,6 +114,13 @@ func (e *exchange) cutHeader(h http.Header) {
 	}
 	found := e.found("head")
 	for name, values := range h {
+		if names := e.secrets.FindFold(name); len(names) > 0 {
+			delete(h, name)
+			for _, n := range names {
+				found(n)
+			}
+			continue
+		}
 		for i, v := range values {
 			cut, names := e.secrets.Cut([]byte(v))
 			for _, n := range names {
@@ -125,8 +134,13 @@ func (e *exchange) cutHeader(h http.Header) {
 // received prepares what comes back to be looked at as it passes.
 func (g *Gateway) received(r *http.Response) error {
 	e := r.Request.Context().Value(exchangeKey{}).(*exchange)
-	if r.StatusCode == http.StatusSwitchingProtocols {
+	if r.StatusCode == http.StatusSwitchingProtocols { // its head is written past WriteHeader, with the server's own words
+		e.cutHeader(r.Header)
+		r.Status = ""
 		return nil
+	}
+	if len(r.Trailer) > 0 { // HTTP/1.1 has trailers in chunks alone
+		r.Header.Del("Content-Length")
 	}
 	body := io.Reader(r.Body)
 	if e.secrets != nil {

@@ -58,7 +58,7 @@ func TestWhatIsUsedIsCountedAndEnds(t *testing.T) {
 		t.Errorf("%d %s", status, body)
 	}
 	status, body = post(t, c, "/v1/responses", `{"model":"gpt-5","input":"x"}`)
-	if status != http.StatusForbidden || !strings.Contains(body, `"insufficient_quota"`) {
+	if status != http.StatusBadRequest || !strings.Contains(body, `"insufficient_quota"`) {
 		t.Errorf("%d %s", status, body)
 	}
 	b.Close()

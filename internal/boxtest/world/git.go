@@ -1,11 +1,13 @@
 package world
 
 import (
+	"crypto/subtle"
 	"net/http"
 	"net/http/cgi"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"agentbox/internal/boxtest"
@@ -43,4 +45,17 @@ func Git(t testing.TB) http.Handler {
 	}
 	return &cgi.Handler{Path: git, Args: []string{"http-backend"}, Dir: root,
 		Env: append(env, "GIT_PROJECT_ROOT="+root, "GIT_HTTP_EXPORT_ALL=1", "REMOTE_USER=world")}
+}
+
+// Behind serves next to requests whose Authorization is the given one. Others are told 401, and by which scheme to ask.
+func Behind(authorization string, next http.Handler) http.Handler {
+	scheme, _, _ := strings.Cut(authorization, " ")
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if subtle.ConstantTimeCompare([]byte(r.Header.Get("Authorization")), []byte(authorization)) == 1 {
+			next.ServeHTTP(w, r)
+			return
+		}
+		w.Header().Set("WWW-Authenticate", scheme+` realm="world"`)
+		http.Error(w, "you are not known here", http.StatusUnauthorized)
+	})
 }

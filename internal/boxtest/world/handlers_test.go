@@ -17,7 +17,7 @@ import (
 // Each server is one that real clients accept.
 func TestServersOfPrograms(t *testing.T) {
 	w := New(t)
-	names := []string{"api.test", "npm.test", "pypi.test", "git.test", "echo.test"}
+	names := []string{"api.test", "npm.test", "pypi.test", "git.test", "private.test", "echo.test", "openai.test"}
 	for _, name := range names {
 		w.Name(name, "203.0.113.10")
 	}
@@ -25,7 +25,9 @@ func TestServersOfPrograms(t *testing.T) {
 	mux.Handle("npm.test/", NPM())
 	mux.Handle("pypi.test/", PyPI())
 	mux.Handle("git.test/", Git(t))
+	mux.Handle("private.test/", Behind("Basic bWU6c2VjcmV0", Git(t))) // me:secret
 	mux.Handle("echo.test/", WebSocket())
+	mux.Handle("openai.test/", NewResponses(Shell("echo hi"), Turn{Text: "done"}))
 	mux.Handle("api.test/", NewMessages(Bash("echo hi"), Turn{Text: "done"}))
 	w.HTTPS("203.0.113.10:443", names, mux)
 	p := newPerson(t, w, boxtest.User)
@@ -52,6 +54,21 @@ func TestServersOfPrograms(t *testing.T) {
 		"and answers after its result": {[]boxtest.Feature{"curl"},
 			`curl -sS -d '{"tools": [{}], "messages": [{"content": "go"}, {"content": [{"type": "tool_result", "content": [{"text": "hi"}]}]}]}' https://api.test/v1/messages |
 			grep -o '"text":"[a-z]*"'; curl -sS -o /dev/null -w '%{http_code}\n' https://api.test/api/x`, "\"text\":\"done\"\n404\n"},
+		"git clones and pushes with a password": {[]boxtest.Feature{boxtest.Git},
+			`git clone -q https://me:secret@private.test/project.git private; cd private; git push -q origin HEAD:other; git ls-remote --heads origin | wc -l
+			GIT_TERMINAL_PROMPT=0 git clone -q https://private.test/project.git none 2>/dev/null || echo no; git clone -q https://me:guess@private.test/project.git none 2>/dev/null || echo no`, "2\nno\nno\n"},
+		"the model of OpenAI wants a tool": {[]boxtest.Feature{"curl"},
+			`curl -sS -d '{"model": "m", "stream": true, "tools": [{}], "input": "go"}' https://openai.test/v1/responses | grep -o '^event: .*\|"arguments":"[^,]*\|"total_tokens":[0-9]*'`,
+			"event: response.created\nevent: response.output_item.added\n" + `"arguments":"{\"cmd\":\"echo hi\"}"` + "\nevent: response.function_call_arguments.delta\nevent: response.output_item.done\n" +
+				`"arguments":"{\"cmd\":\"echo hi\"}"` + "\nevent: response.completed\n" + `"arguments":"{\"cmd\":\"echo hi\"}"` + "\n\"total_tokens\":15\n"},
+		"and answers after the tool's result": {[]boxtest.Feature{"curl"},
+			`curl -sS -d '{"tools": [{}], "input": [{"type": "function_call_output", "call_id": "x", "output": "hi"}]}' https://openai.test/v1/responses | grep -o '"text":"[a-z]*"'
+			curl -sS -o /dev/null -w '%{http_code}\n' https://openai.test/v1/embeddings`, "\"text\":\"done\"\n404\n"},
+		"in a chat too": {[]boxtest.Feature{"curl"},
+			`curl -sS -d '{"tools": [{}], "messages": [{"role": "user", "content": "go"}]}' https://openai.test/v1/chat/completions | grep -o '"name":"[a-z_]*"\|"finish_reason":"[a-z_]*"\|"total_tokens":[0-9]*'
+			curl -sS -d '{"stream": true, "stream_options": {"include_usage": true}, "tools": [{}], "messages": [{"role": "tool", "content": "hi"}]}' https://openai.test/v1/chat/completions | grep -o '"content":"[a-z]*"\|"finish_reason":"[a-z_]*"\|"total_tokens":[0-9]*\|DONE'
+			curl -sS -d '{"stream": true, "messages": []}' https://openai.test/v1/chat/completions | grep -c usage`,
+			"\"finish_reason\":\"tool_calls\"\n\"name\":\"exec_command\"\n\"total_tokens\":15\n\"content\":\"done\"\n\"finish_reason\":\"stop\"\n\"total_tokens\":15\nDONE\n0\n(code 1)"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			boxtest.Need(t, tc.needs...)

@@ -22,20 +22,32 @@ func Bash(command string) Turn {
 	return Turn{Tool: "Bash", Input: map[string]string{"command": command, "description": "as the test says"}}
 }
 
-// Messages is a server of the Messages API whose model says the same in every conversation: a turn, and after each result
-// of a tool the next one. The last one is repeated.
-type Messages struct {
-	turns []Turn
+// A Usage is how many tokens an answer says that it took. What is read from a cache or written to one is not in Input.
+type Usage struct{ Input, Output, CacheRead, CacheWrite int }
 
-	mu   sync.Mutex
-	seen []Message
+// A script is what a model says, the same in every conversation: a turn, and after each result of a tool the next one. The
+// last one is repeated.
+type script struct {
+	// Usage is what every answer reports.
+	Usage Usage
+
+	turns []Turn
+	mu    sync.Mutex
+	seen  []Message
 }
 
+// Messages is a server of the Messages API.
+type Messages struct{ script }
+
 // NewMessages makes a server that plays some turns.
-func NewMessages(turns ...Turn) *Messages { return &Messages{turns: turns} }
+func NewMessages(turns ...Turn) *Messages {
+	return &Messages{script{turns: turns, Usage: Usage{Input: 10, Output: 5}}}
+}
 
 // A Message is a request for an answer of the model.
 type Message struct {
+	Path   string
+	Model  string // that is asked for, and that the answer names
 	Key    string // x-api-key
 	Bearer string // of Authorization
 	Header http.Header
@@ -46,10 +58,23 @@ type Message struct {
 }
 
 // Seen are the requests for answers, so far.
-func (m *Messages) Seen() []Message {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	return slices.Clone(m.seen)
+func (s *script) Seen() []Message {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.Clone(s.seen)
+}
+
+// next notes a request and returns what the model says to it, and the number of the answer.
+func (s *script) next(r *http.Request, m Message) (turn Turn, number int) {
+	m.Path, m.Header, m.Key = r.URL.Path, r.Header.Clone(), r.Header.Get("X-Api-Key")
+	m.Bearer, _ = strings.CutPrefix(r.Header.Get("Authorization"), "Bearer ")
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.seen = append(s.seen, m)
+	if m.Tools == 0 || len(s.turns) == 0 { // without tools it is asked for a title
+		return Turn{Text: "ok"}, len(s.seen)
+	}
+	return s.turns[min(len(m.Result), len(s.turns)-1)], len(s.seen)
 }
 
 // ServeHTTP answers as the API does; what is not part of it is not found.
@@ -87,17 +112,8 @@ func (m *Messages) answer(w http.ResponseWriter, r *http.Request) {
 		apiError(w, http.StatusBadRequest, "invalid_request_error", err.Error())
 		return
 	}
-	bearer, _ := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer ")
-	seen := Message{Key: r.Header.Get("X-Api-Key"), Bearer: bearer, Header: r.Header.Clone(), Body: body,
-		Tools: len(said.Tools), Stream: said.Stream, Result: said.results()}
-	m.mu.Lock()
-	m.seen = append(m.seen, seen)
-	number := len(m.seen)
-	m.mu.Unlock()
-	a := answer{id: fmt.Sprintf("msg_%024d", number), model: said.Model, turn: Turn{Text: "ok"}}
-	if seen.Tools > 0 && len(m.turns) > 0 { // without tools it is asked for a title
-		a.turn = m.turns[min(len(seen.Result), len(m.turns)-1)]
-	}
+	turn, number := m.next(r, Message{Model: said.Model, Body: body, Tools: len(said.Tools), Stream: said.Stream, Result: said.results()})
+	a := answer{id: fmt.Sprintf("msg_%024d", number), model: said.Model, turn: turn, usage: m.Usage}
 	if said.Stream {
 		a.stream(w)
 		return
@@ -146,6 +162,7 @@ func plainText(content json.RawMessage) string {
 type answer struct {
 	id, model string
 	turn      Turn
+	usage     Usage
 }
 
 func (a answer) reason() any {
@@ -156,9 +173,14 @@ func (a answer) reason() any {
 }
 
 func (a answer) message(content []any, reason any) map[string]any {
+	output := a.usage.Output
+	if reason == nil { // it has only begun, and the real one says something here that is not the end
+		output = min(output, 1)
+	}
 	return map[string]any{"id": a.id, "type": "message", "role": "assistant", "model": a.model, "content": content,
 		"stop_reason": reason, "stop_sequence": nil,
-		"usage": map[string]int{"input_tokens": 10, "output_tokens": 5, "cache_creation_input_tokens": 0, "cache_read_input_tokens": 0}}
+		"usage": map[string]int{"input_tokens": a.usage.Input, "output_tokens": output,
+			"cache_creation_input_tokens": a.usage.CacheWrite, "cache_read_input_tokens": a.usage.CacheRead}}
 }
 
 // block is the content, whole or as its beginning.
@@ -198,7 +220,7 @@ func (a answer) stream(w http.ResponseWriter) {
 		{"type": "content_block_start", "index": 0, "content_block": a.block(false)},
 		{"type": "content_block_delta", "index": 0, "delta": delta},
 		{"type": "content_block_stop", "index": 0},
-		{"type": "message_delta", "delta": map[string]any{"stop_reason": a.reason(), "stop_sequence": nil}, "usage": map[string]int{"output_tokens": 5}},
+		{"type": "message_delta", "delta": map[string]any{"stop_reason": a.reason(), "stop_sequence": nil}, "usage": map[string]int{"output_tokens": a.usage.Output}},
 		{"type": "message_stop"},
 	} {
 		data, err := json.Marshal(event)

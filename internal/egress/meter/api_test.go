@@ -71,8 +71,8 @@ func TestRefusal(t *testing.T) {
 	}
 	for api, want := range map[API]answer{
 		Messages:  {402, `{"error":{"message":"no \"more\"","type":"billing_error"},"type":"error"}`},
-		Responses: {403, `{"error":{"code":"insufficient_quota","message":"no \"more\"","param":null,"type":"insufficient_quota"}}`},
-		Chat:      {403, `{"error":{"code":"insufficient_quota","message":"no \"more\"","param":null,"type":"insufficient_quota"}}`},
+		Responses: {400, `{"error":{"code":"insufficient_quota","message":"no \"more\"","param":null,"type":"insufficient_quota"}}`},
+		Chat:      {400, `{"error":{"code":"insufficient_quota","message":"no \"more\"","param":null,"type":"insufficient_quota"}}`},
 	} {
 		status, body := Refusal(api, `no "more"`)
 		if diff := cmp.Diff(want, answer{status, string(body)}); diff != "" {

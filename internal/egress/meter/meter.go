@@ -42,11 +42,11 @@ func (u Usage) read() int64 { return u.Input + u.CacheRead + u.CacheWrite + u.Ca
 // its clients give up at once and show the message.
 //
 // A 429 would be the nearest in name, but clients take it as "later": they try again for minutes. Of 4xx, Claude Code
-// stops at 400, 402 and 403; 402 is the Messages API's billing_error. OpenAI says insufficient_quota, which its clients know
-// by the code, with 429; with 403 those that only look at the status stop, too.
+// stops at 400, 402 and 403; 402 is the Messages API's billing_error. OpenAI says insufficient_quota with 429; Codex
+// repeats a request after 401, 402, 403 and 503, and stops at 400 with the message.
 func Refusal(api API, message string) (status int, body []byte) {
 	type fields = map[string]any
-	status = 403
+	status = 400
 	answer := fields{"error": fields{"message": message, "type": "insufficient_quota", "param": nil, "code": "insufficient_quota"}}
 	if api == Messages {
 		status = 402
