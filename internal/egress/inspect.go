@@ -4,9 +4,6 @@ import (
 	"context"
 	"crypto/tls"
 	"errors"
-	"time"
-
-	"agentbox/internal/egress/hello"
 )
 
 // inspects reports whether TLS to a target is read.
@@ -35,14 +32,9 @@ func (g *Gateway) serveInspected(c *client, to target) {
 			return
 		}
 	}
-	_ = c.SetReadDeadline(time.Now().Add(helloTime))
-	first, h, err := hello.Read(c, maxHello)
-	_ = c.SetReadDeadline(time.Time{})
-	if r := checkHello(to, h, err); r != nil {
-		g.refuseHello(c, to, r, h, first, err)
-		return
+	if first, _, r := g.hear(c, to); r == nil {
+		g.inspect(c, to, first)
 	}
-	g.inspect(c, to, first)
 }
 
 // inspect takes the server's part in a TLS handshake that the client has begun with first.

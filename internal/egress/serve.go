@@ -109,14 +109,20 @@ func (g *Gateway) alert(c *client) {
 
 // tunnel lets TLS through whose client asks for the very host that was decided about.
 func (g *Gateway) tunnel(c *client, to target, v Verdict) {
+	if first, h, r := g.hear(c, to); r == nil {
+		g.connect(c, to, v, h.ServerName, first)
+	}
+}
+
+// hear reads the ClientHello that a connection must begin with. Its refusal has been said to the client.
+func (g *Gateway) hear(c *client, to target) (first []byte, h hello.Hello, r *refusal) {
 	_ = c.SetReadDeadline(time.Now().Add(helloTime))
 	first, h, err := hello.Read(c, maxHello)
 	_ = c.SetReadDeadline(time.Time{})
-	if r := checkHello(to, h, err); r != nil {
+	if r = checkHello(to, h, err); r != nil {
 		g.refuseHello(c, to, r, h, first, err)
-		return
 	}
-	g.connect(c, to, v, h.ServerName, first)
+	return first, h, r
 }
 
 // checkHello compares what TLS names with what was asked for. Without a name, or with an encrypted one, nobody knows
@@ -259,15 +265,12 @@ func (g *Gateway) carry(c *client, server *upstream, f *flow, t *toll) {
 			return
 		}
 	}
-	_ = c.SetReadDeadline(time.Now().Add(helloTime))
-	first, h, err := hello.Read(c, maxHello)
-	_ = c.SetReadDeadline(time.Time{})
-	f.sni = h.ServerName
-	if r := checkHello(f.target, h, err); r != nil {
+	first, h, r := g.hear(c, f.target)
+	if r != nil {
 		server.Close()
-		g.refuseHello(c, f.target, r, h, first, err)
 		return
 	}
+	f.sni = h.ServerName
 	g.pass(c, server, f, t, first)
 }
 
