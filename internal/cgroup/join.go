@@ -41,7 +41,7 @@ func groupOf(pid int) (string, error) {
 		return "", err
 	}
 	// Mounts that come and go while the kernel lists them can make it leave others out.
-	for range 5 {
+	for range 100 { // two seconds: a machine may be busy with just that
 		mounts, _, err := caller{self: "/proc/self"}.read() // the process may have others
 		if err != nil {
 			return "", err
