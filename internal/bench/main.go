@@ -40,6 +40,7 @@ type Report struct {
 	Changes  []Change   `json:"changes"`
 	Masked   []Masked   `json:"masked"`
 	Ways     []Way      `json:"ways"`
+	Readings []Reading  `json:"readings"`
 	Budgets  []Budget   `json:"budgets"`
 	Skipped  []string   `json:"skipped,omitempty"`
 	RSS      int64      `json:"supervisor_rss_bytes"`
@@ -59,6 +60,9 @@ func main() {
 	}
 	if len(os.Args) == 4 && os.Args[1] == clientWord {
 		os.Exit(travel(os.Args[2], os.Args[3], os.Stdin, os.Stdout))
+	}
+	if len(os.Args) == 4 && os.Args[1] == requestWord {
+		os.Exit(ask(os.Args[2], os.Args[3], os.Stdin, os.Stdout))
 	}
 	if len(os.Args) == 5 && os.Args[1] == changeWord {
 		if err := changeFiles(os.Args[2:]); err != nil {
@@ -115,6 +119,9 @@ func bench(o options, out io.Writer) error {
 	}
 	if err := r.network(callers[0], box); err != nil {
 		r.Skipped = append(r.Skipped, "network: "+err.Error())
+	}
+	if err := r.inspection(callers[0], box); err != nil {
+		r.Skipped = append(r.Skipped, "inspection: "+err.Error())
 	}
 	r.Machine = describe(box)
 	r.Budgets = budgets(r)

@@ -105,6 +105,11 @@ func budgets(r Report) []Budget {
 			least("one stream to direct, "+w.Name, w.ToDirect, 0.5, 0.9, "×")
 		}
 	}
+	for _, x := range r.Readings {
+		if x.Name == inspected {
+			add("added to a warm request that is read", x.Added/1e3, 300, 100, " µs")
+		}
+	}
 	const mib = 1 << 20
 	add("memory of the supervisor, idle box", float64(r.RSS)/mib, 25, 12, " MiB")
 	add("binary", float64(r.Binary)/1e6, 25, 15, " MB")
@@ -137,6 +142,7 @@ func markdown(out io.Writer, r Report) error {
 	}
 	workspaceTables(&b, r)
 	networkTable(&b, r)
+	inspectionTable(&b, r)
 	b.WriteString("\n| budget | measured | must | aim | |\n|---|---|---|---|---|\n")
 	for _, x := range r.Budgets {
 		than := "≤"
@@ -177,6 +183,22 @@ func networkTable(b *strings.Builder, r Report) {
 			cpu, rss = fmt.Sprintf("%.2f s", w.CPU), fmt.Sprintf("%d MiB", w.RSS>>20)
 		}
 		fmt.Fprintf(b, "| %s | %.0f MiB/s | %.0f MiB/s | %s | %.0f/s | %s | %s | %s |\n", w.Name, w.Down, w.Up, times(w.ToDirect), w.Rate, duration(w.First), cpu, rss)
+	}
+}
+
+func inspectionTable(b *strings.Builder, r Report) {
+	if len(r.Readings) > 0 {
+		b.WriteString("\n| to a TLS server of this host | warm, HTTP/1.1 | warm, HTTP/2 | added | cold | first event | requests, 32 at a time |\n|---|---|---|---|---|---|---|\n")
+	}
+	for _, x := range r.Readings {
+		added, event := "–", "not while it goes on"
+		if x.Added != 0 {
+			added = duration(x.Added)
+		}
+		if x.Event != 0 {
+			event = duration(x.Event)
+		}
+		fmt.Fprintf(b, "| %s | %s | %s | %s | %s | %s | %.0f/s |\n", x.Name, duration(x.Warm1), duration(x.Warm2), added, duration(x.Cold), event, x.Many)
 	}
 }
 

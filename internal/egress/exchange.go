@@ -102,11 +102,13 @@ func (g *Gateway) decideRequest(to target, method, path string, exact bool) Verd
 	if !v.OK() || exact {
 		return v
 	}
-	const detail = "the path can be read in more than one way"
-	if rules := g.policy.rulesFor(to.host, to.port); len(rules) > 0 {
-		return Verdict{Reason: BadRequest, Rule: rules[0].key, Detail: detail}
+	const detail = "the path can be read in more than one way, and paths decide here"
+	for _, r := range g.policy.rulesFor(to.host, to.port) {
+		if len(r.row.Paths) > 0 {
+			return Verdict{Reason: BadRequest, Rule: r.key, Detail: detail}
+		}
 	}
-	if g.credentials.Covers(to.credential()) {
+	if g.credentials.ByPath(to.credential()) {
 		return Verdict{Reason: BadRequest, Detail: detail}
 	}
 	return v

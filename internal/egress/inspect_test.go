@@ -258,7 +258,7 @@ func TestWhereARequestMayGoIsWhatItsConnectionIsFor(t *testing.T) {
 		"another port":               {"GET / HTTP/1.1\r\nHost: api.test:80\r\nConnection: close\r\n\r\n", "HTTP/1.1 421"},
 		"another one in its URL":     {"GET https://other.test/ HTTP/1.1\r\nHost: api.test\r\nConnection: close\r\n\r\n", "HTTP/1.1 421"},
 		"another scheme in its URL":  {"GET http://api.test/ HTTP/1.1\r\nHost: api.test\r\nConnection: close\r\n\r\n", "HTTP/1.1 421"},
-		"a path with two readings":   {"GET /a/%2e%2e/b HTTP/1.1\r\nHost: api.test\r\nConnection: close\r\n\r\n", "HTTP/1.1 403"},
+		"a scoped package of npm's":  {"GET /@scope%2fname HTTP/1.1\r\nHost: api.test\r\nConnection: close\r\n\r\n", "HTTP/1.1 200"},
 		"no HTTP at all":             {"SSH-2.0-x\r\n\r\n", "HTTP/1.1 400"},
 	} {
 		c := tls.Client(b.captured("api.test", 443), &tls.Config{RootCAs: b.trust, ServerName: "api.test"})
@@ -295,6 +295,19 @@ func TestEveryWayInIsRead(t *testing.T) {
 	}
 	if slices.Sort(vias); !slices.Equal(vias, []string{"base-url", "connect", "socks5"}) {
 		t.Errorf("%v", vias)
+	}
+}
+
+// Where paths decide about a credential, one that could be read in two ways goes nowhere.
+func TestAPathWithTwoReadings(t *testing.T) {
+	p := keyed("api.test")
+	p.Credentials[0].Paths = []string{"/a/**"}
+	b := serveRead(t, p, &seen{})
+	for path, want := range map[string]string{"/a/b": "HTTP/1.1 200", "/b": "HTTP/1.1 200", "/a/%2e%2e/b": "HTTP/1.1 403", "/a%2fb": "HTTP/1.1 403", "/a//b": "HTTP/1.1 403"} {
+		c := tls.Client(b.captured("api.test", 443), &tls.Config{RootCAs: b.trust, ServerName: "api.test"})
+		if got := say(t, c, "GET "+path+" HTTP/1.1\r\nHost: api.test\r\nConnection: close\r\n\r\n"); !strings.HasPrefix(got, want) {
+			t.Errorf("%s: %.80q", path, got)
+		}
 	}
 }
 

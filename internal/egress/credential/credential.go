@@ -94,6 +94,11 @@ func (s *Set) Covers(to Target) bool {
 	})
 }
 
+// ByPath reports whether the path of a request to a host decides about its credentials.
+func (s *Set) ByPath(to Target) bool {
+	return s != nil && slices.ContainsFunc(s.rows, func(r row) bool { return r.reaches(to) && len(r.match.Paths) > 0 })
+}
+
 // Reaches reports whether the credential of that name is for a host.
 func (s *Set) Reaches(name string, to Target) bool {
 	return s != nil && slices.ContainsFunc(s.rows, func(r row) bool { return r.Row.Name == name && r.reaches(to) })
