@@ -69,6 +69,9 @@ func (c *checker) credentials() {
 			c.finding(at+".source", *w)
 		}
 		c.handedIn(at+".source", r)
+		if command, ok := strings.CutPrefix(r.Source, "command:"); ok && strings.ContainsAny(command, `'"`) {
+			c.warn(at+".source", "has quotes, which are passed on as they are: arguments are split at blanks, without a shell", "name a script of yours")
+		}
 		c.credentialHosts(at, r)
 		c.each(at+".methods", r.Methods, methodProblem)
 		c.each(at+".paths", r.Paths, urlPathProblem)
@@ -100,11 +103,20 @@ func (c *checker) handedIn(at string, r Credential) {
 	}
 }
 
+// boxVariables are those that agentbox sets in every box, or in one with a network.
+var boxVariables = []string{
+	"HOME", "PATH", "PWD", "SHELL", "USER", "LOGNAME", "TMPDIR", "TERM", "XDG_RUNTIME_DIR", "AGENTBOX", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY",
+	"NODE_USE_ENV_PROXY", "SSL_CERT_FILE", "SSL_CERT_DIR", "CURL_CA_BUNDLE", "REQUESTS_CA_BUNDLE", "PIP_CERT", "GIT_SSL_CAINFO", "NODE_EXTRA_CA_CERTS",
+	"NPM_CONFIG_CAFILE", "CARGO_HTTP_CAINFO", "DENO_CERT", "AWS_CA_BUNDLE",
+}
+
 // credentialVariable checks a variable that agentbox sets for a credential.
 func (c *checker) credentialVariable(at, name string, taken map[string]string) {
 	_, set := c.p.Agent.Env[name]
 	switch {
 	case name == "":
+	case slices.Contains(boxVariables, name) || slices.Contains(boxVariables, strings.ToUpper(name)):
+		c.add(at, fmt.Sprintf("%s is agentbox's to set", name), "name the variable in which the agent looks for its key")
 	case !envName(name) || HijackVariable(name):
 		c.add(at, fmt.Sprintf("%q is not a variable to put a placeholder in", name), "")
 	case taken[name] != "":
@@ -176,7 +188,9 @@ func (c *checker) carrier(at string, r Credential) {
 		c.word(at+".as", as)
 		return
 	}
-	if (as == "header" || r.Header != "") && !headerName().MatchString(r.Header) {
+	if as == "header" && r.Header == "" {
+		c.add(at+".header", "is missing", `write header = "x-api-key", or as = "bearer"`)
+	} else if (as == "header" || r.Header != "") && !headerName().MatchString(r.Header) {
 		c.add(at+".header", fmt.Sprintf("%q is not the name of a header", r.Header), `write "authorization" or "x-api-key"`)
 	} else if r.Header != "" && hopHeader(r.Header) {
 		c.add(at+".header", fmt.Sprintf("%q is about the connection", r.Header), `write "authorization" or "x-api-key"`)

@@ -68,6 +68,8 @@ func TestCheckRefusesAndAllowsInPairs(t *testing.T) {
 		"a path without a base URL":       {credential(`hosts = ["a.example.com"]; as = "bearer"; base_url_path = "/v1"`), credential(`hosts = ["a.example.com"]; as = "bearer"; base_url_env = "URL"; base_url_path = "/v1"`), "credential[0].base_url_path"},
 		"a placeholder with a quote":      {credential(`hosts = ["a.example.com"]; as = "bearer"; placeholder = '"{}'`), credential(`hosts = ["a.example.com"]; as = "bearer"; placeholder = 'sk-{}'`), "credential[0].placeholder"},
 		"a variable that is hijacked":     {credential(`hosts = ["a.example.com"]; as = "bearer"; env = "LD_PRELOAD"`), credential(`hosts = ["a.example.com"]; as = "bearer"; env = "KEY"`), "credential[0].env"},
+		"a variable that is agentbox's":   {credential(`hosts = ["a.example.com"]; as = "bearer"; env = "https_proxy"`), credential(`hosts = ["a.example.com"]; as = "bearer"; env = "HTTPS_KEY"`), "credential[0].env"},
+		"a header without its name":       {credential(`hosts = ["a.example.com"]`), credential(`hosts = ["a.example.com"]; header = "x"`), "credential[0].header"},
 		"a variable that is set":          {credential(`hosts = ["a.example.com"]; as = "bearer"; env = "KEY"`) + "\n[agent]\nenv.KEY = \"x\"", credential(`hosts = ["a.example.com"]; as = "bearer"; env = "KEY"`) + "\n[agent]\nenv.KEY2 = \"x\"", "credential[0].env"},
 		"a secret that env_pass hands in": {credential(`hosts = ["a.example.com"]; as = "bearer"`) + "\n[agent]\nenv_pass = [\"K\"]", credential(`hosts = ["a.example.com"]; as = "bearer"; env = "K"`) + "\n[agent]\nenv_pass = [\"K\"]", "credential[0].source"},
 		"a price that is none":            {"[[price]]\nmodel = 'm'\ninput = 1", "[[price]]\nmodel = 'm'\ninput = 1\noutput = 2", "price[0]"},

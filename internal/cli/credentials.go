@@ -43,6 +43,9 @@ func (n *network) open(ctx context.Context, p policy) ([]credential.Credential, 
 		if err != nil {
 			return nil, p.located(profile.Findings{{Key: fmt.Sprintf("credential[%d].source", i), Message: err.Error()}})
 		}
+		if len(v.Reveal()) < shortest {
+			n.record.c.voice.warnf("the secret of the credential %s is too short to be found where a server sends it back", row.Name)
+		}
 		source.OnRefresh(func(err error) { n.gateway.Refreshed(row.Name, err) })
 		n.stand.Placeholders[row.Name] = credential.NewPlaceholder(row, v)
 		list = append(list, credential.Credential{Row: row, Source: hidden})
@@ -58,6 +61,9 @@ func (p policy) unopened(registries map[string][]egress.Endpoint) (*credential.S
 	}
 	return credential.NewSet(list, func(word string) []profile.HostPattern { return egress.Patterns(registries[word]) })
 }
+
+// shortest is the length from which on scrub finds a text in every form.
+const shortest = 8
 
 // A hiddenSource keeps its secrets out of the record, each before anybody uses it.
 type hiddenSource struct {

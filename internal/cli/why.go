@@ -83,9 +83,13 @@ func why(ctx context.Context, o whyOptions, c *caller) error {
 		return quiet(err)
 	}
 	r := p.answer(ctx, compiled, q)
+	to := credential.Target{Host: q.Host, Port: q.Port, Secure: q.secure}
+	if rule, ok := compiled.ByPath(q.Host, q.Port); r.Allowed && q.odd && (ok || set.ByPath(to)) {
+		r.take(p, egress.Verdict{Reason: egress.BadRequest, Rule: rule, Detail: "the path can be read in more than one way, and paths decide here"})
+	}
 	if r.Allowed {
 		r.Inspected = compiled.Inspects(q.Host, q.Port)
-		r.Credentials = set.Names(credential.Target{Host: q.Host, Port: q.Port, Secure: q.secure}, q.Method, q.Path)
+		r.Credentials = set.Names(to, q.Method, q.Path)
 	}
 	if o.json {
 		err = c.voice.json(r)
@@ -105,6 +109,7 @@ func why(ctx context.Context, o whyOptions, c *caller) error {
 type asked struct {
 	egress.Query
 	secure bool
+	odd    bool // its path can be read in more than one way
 }
 
 // parseTarget reads what a person writes: a URL, or a host with or without a port.
@@ -119,7 +124,8 @@ func parseTarget(text, method string) (asked, error) {
 		}
 		rest = u.Host
 		q.Method = strings.ToUpper(method)
-		q.Path, _ = route.Path(u)
+		clean, exact := route.Path(u)
+		q.Path, q.odd = clean, !exact
 		switch strings.ToLower(scheme) {
 		case "http", "ws":
 			port, q.secure = 80, false

@@ -33,7 +33,7 @@ type upstream struct {
 func (g *Gateway) dial(ctx context.Context, host profile.Host, port uint16) (*upstream, error) {
 	ctx, cancel := context.WithTimeout(ctx, dialTime)
 	defer cancel()
-	if g.upstream != nil {
+	if g.upstream != nil && !host.Addr.IsLoopback() { // which is this machine's, and not the proxy's
 		return g.dialUpstream(ctx, host, port)
 	}
 	addrs, err := g.pin(ctx, host, port)

@@ -103,12 +103,10 @@ func (g *Gateway) decideRequest(to target, method, path string, exact bool) Verd
 		return v
 	}
 	const detail = "the path can be read in more than one way, and paths decide here"
-	for _, r := range g.policy.rulesFor(to.host, to.port) {
-		if len(r.row.Paths) > 0 {
-			return Verdict{Reason: BadRequest, Rule: r.key, Detail: detail}
-		}
+	if rule, ok := g.policy.ByPath(to.host, to.port); ok {
+		return Verdict{Reason: BadRequest, Rule: rule, Detail: detail}
 	}
-	if g.credentials.ByPath(to.credential()) {
+	if g.credentials.ByPath(to.credential()) || g.purse.strict(to) {
 		return Verdict{Reason: BadRequest, Detail: detail}
 	}
 	return v

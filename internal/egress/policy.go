@@ -251,6 +251,17 @@ func (p *Policy) Inspects(h profile.Host, port uint16) bool {
 		slices.ContainsFunc(p.rulesFor(h, port), about)
 }
 
+// ByPath names the rule by which the path of a request to a host decides, if there is one. A path that servers could read
+// in more than one way is refused there.
+func (p *Policy) ByPath(h profile.Host, port uint16) (rule string, ok bool) {
+	for _, r := range p.rulesFor(h, port) {
+		if len(r.row.Paths) > 0 {
+			return r.key, true
+		}
+	}
+	return "", false
+}
+
 // InspectedHosts are the names and addresses that a session's authority must be able to sign for.
 func (p *Policy) InspectedHosts() (names []string, addrs []netip.Addr) {
 	for _, e := range p.inspected {

@@ -92,8 +92,11 @@ func (r *refusal) message(to target) string {
 		what = "could not reach"
 	}
 	fmt.Fprintf(&b, "agentbox %s %s: %s.\n", what, printable(host), reasonTexts[min(r.Reason, reasonsInTotal-1)])
-	if r.Rule != "" {
+	switch {
+	case r.Entry != "":
 		fmt.Fprintf(&b, "rule: %s (%q)\n", r.Rule, r.Entry)
+	case r.Rule != "":
+		fmt.Fprintf(&b, "rule: %s\n", r.Rule)
 	}
 	if d := r.detail(); d != "" {
 		fmt.Fprintf(&b, "detail: %s\n", printable(d))
@@ -132,7 +135,9 @@ func (r *refusal) write(w http.ResponseWriter, request *http.Request, to target)
 	h := w.Header()
 	h.Set("X-Agentbox-Refused", r.Reason.String())
 	h.Set("X-Should-Retry", strconv.FormatBool(r.Reason == Unreachable))
-	h.Set("Connection", "close")
+	if request == nil || request.ProtoMajor < 2 { // of HTTP/2 it would be GOAWAY, at which curl 7.88 loses the page
+		h.Set("Connection", "close")
+	}
 	h.Set("Cache-Control", "no-store")
 	text := r.message(to)
 	if r.Reason == Spent { // in the provider's own words, with a status that its clients do not try again after

@@ -175,7 +175,7 @@ func (g *Gateway) settle(e *exchange) {
 		g.record(&audit.BudgetReached{SpentUSD: cost, LimitUSD: limits.USD, Tokens: tokens, LimitTokens: limits.Tokens, Action: audit.Text(limits.OnLimit)})
 		tell(g.purse.Reached, u.charge)
 	}
-	if u.charge.Model != "" && !u.charge.Known {
+	if u.charge.Usage.Tokens() > 0 && u.charge.Model != "" && !u.charge.Known {
 		g.purse.stray(u.charge.Model)
 	}
 }

@@ -80,6 +80,8 @@ func TestWhatCannotBeCounted(t *testing.T) {
 		"a batch":                   {"POST", "/v1/messages/batches", "{}", ""},
 		"an embedding":              {"POST", "/v1/embeddings", "{}", ""},
 		"something nobody knows":    {"POST", "/v1/future", "{}", ""},
+		"one behind a detour":       {"POST", "/x/../v1/embeddings", "{}", ""},
+		"one that is escaped":       {"POST", "/x%2f..%2fv1/embeddings", "{}", ""},
 		"a WebSocket":               {"GET", "/v1/realtime", "", "Upgrade: websocket"},
 		"a compressed request":      {"POST", "/v1/messages", "\x1f\x8b", "Content-Encoding: gzip"},
 		"a request that is no JSON": {"POST", "/v1/messages", "model=x", ""},
