@@ -130,15 +130,15 @@ func scratch(t testing.TB, a *Account, name string, mode os.FileMode) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { removeAll(t, dir) })
+	t.Cleanup(func() { RemoveAll(t, dir) })
 	if err := errors.Join(os.Chmod(dir, mode), a.own(dir)); err != nil {
 		t.Fatal(err)
 	}
 	return dir
 }
 
-// removeAll removes a tree of which a test may have taken the permissions away.
-func removeAll(t testing.TB, dir string) {
+// RemoveAll removes a tree of which a test may have taken the permissions away.
+func RemoveAll(t testing.TB, dir string) {
 	t.Helper()
 	if os.RemoveAll(dir) == nil {
 		return

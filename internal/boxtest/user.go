@@ -146,7 +146,7 @@ func (a Account) forTest(t testing.TB, err error) *Account {
 func (a *Account) forget(t testing.TB) {
 	t.Helper()
 	for _, dir := range []string{".config/agentbox", ".local/state/agentbox", ".cache/agentbox"} {
-		removeAll(t, filepath.Join(a.Home, dir))
+		RemoveAll(t, filepath.Join(a.Home, dir))
 	}
 }
 
