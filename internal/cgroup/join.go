@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io/fs"
 	"path/filepath"
-	"time"
 
 	"agentbox/limits"
 )
@@ -40,18 +39,14 @@ func groupOf(pid int) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	// Mounts that come and go while the kernel lists them can make it leave others out.
-	for range 100 { // two seconds: a machine may be busy with just that
-		mounts, _, err := caller{self: "/proc/self"}.read() // the process may have others
-		if err != nil {
-			return "", err
+	mounts, _, err := caller{self: "/proc/self"}.read() // the process may have others
+	if err != nil {
+		return "", err
+	}
+	for _, m := range mounts {
+		if dir, ok := m.dir(own[""]); ok && m.version == 2 {
+			return dir, nil
 		}
-		for _, m := range mounts {
-			if dir, ok := m.dir(own[""]); ok && m.version == 2 {
-				return dir, nil
-			}
-		}
-		time.Sleep(20 * time.Millisecond)
 	}
 	return "", fmt.Errorf("the control group %q of process %d is not visible", own[""], pid)
 }
