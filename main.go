@@ -9,13 +9,12 @@ import (
 	"agentbox/launch"
 )
 
-// init keeps the main goroutine on the main thread, the one that /proc/self shows. Others, libcontainer's among them, lock a
-// thread, enter the box's mount namespace with it and let it go; on the main thread that would be for good.
-func init() { runtime.LockOSThread() }
-
 func main() {
 	if launch.IsInit() {
 		launch.Init() // never returns
 	}
+	// The main goroutine keeps the main thread, the one that /proc/self shows. Others, libcontainer's among them, lock a thread
+	// and enter the box's mount namespace with it; on the main thread that would be for good.
+	runtime.LockOSThread()
 	os.Exit(cli.Main(os.Args, os.Stdin, os.Stdout, os.Stderr))
 }
