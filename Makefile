@@ -1,4 +1,4 @@
-# Targets: build demo test attack bench lint fuzz man install deps clean.
+# Targets: build demo test test-agents attack bench lint fuzz man install deps clean.
 # make test passes AGENTBOX_TEST_REQUIRE on: features of the machine whose absence is a failure, "all" for every one.
 
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo devel)
@@ -21,7 +21,7 @@ MD2MAN      := github.com/cpuguy83/go-md2man/v2@v2.0.7
 
 MANUALS := docs/agentbox.1 docs/agentbox.toml.5
 
-.PHONY: all build demo test attack bench lint fuzz man install deps deps-test deps-bench clean
+.PHONY: all build demo test test-agents attack bench lint fuzz man install deps deps-test deps-bench clean
 
 all: build
 
@@ -35,6 +35,10 @@ demo: deps
 test: deps-test
 	@$(MAKE) --no-print-directory build
 	@.ci/test ./agentbox "$(TAGS)"
+
+test-agents: deps-test
+	@$(MAKE) --no-print-directory build
+	@.ci/test-agents ./agentbox "$(TAGS)"
 
 attack:
 	@.ci/deps build test

@@ -14,7 +14,7 @@ func (p Plan) instructions(ids idPlan) (*boxinit.Instructions, error) {
 	in := &boxinit.Instructions{
 		Args: p.Command, Env: p.Env, Dir: p.Dir, Terminal: p.Terminal, Umask: p.host.Umask,
 		UID: p.UID, GID: p.GID, OuterUID: ids.outerUID, OuterGID: ids.outerGID,
-		Nested: p.IDs != IDRange, InnerRoot: p.IDs == IDMapped, Landlock: p.landlock(),
+		Nested: p.IDs != IDRange, InnerRoot: p.IDs == IDMapped, Landlock: p.landlock(), Programs: p.Programs && p.Seccomp,
 	}
 	if p.Seccomp {
 		var err error
@@ -29,6 +29,7 @@ func (p Plan) instructions(ids idPlan) (*boxinit.Instructions, error) {
 		dir := boxinit.Dir{Path: d, Mode: 0o755, UID: ids.outerUID, GID: ids.outerGID}
 		in.Dirs = append(in.Dirs, dir)
 	}
+	p.plant(in, ids)
 	in.Masks = p.masks()
 	in.Mounts = p.boxMounts(ids.mounts)
 	p.takeLimits(in)

@@ -29,8 +29,10 @@ type Joined struct {
 }
 
 // Join runs another command in a running box with the posture of the agent: the same namespaces, ids, mounts,
-// Landlock rules and filter. dir is the session's directory. The command ends with its caller.
+// Landlock rules and filter. dir is the session's directory. The command ends with its caller. The programs that it starts
+// are not asked about: who listens is the supervisor, which knows of the command alone.
 func Join(ctx context.Context, dir string, plan Plan, s Streams) (*Joined, error) {
+	plan.Programs = false
 	j := &Joined{stop: make(chan struct{})}
 	if err := j.start(ctx, dir, plan, s); err != nil {
 		j.cleanup()
@@ -85,7 +87,7 @@ func (j *Joined) prepare(dir string, plan Plan, s Streams) (*boxFiles, error) {
 		return nil, err
 	}
 	in.DieWithParent, in.Terminal = true, false
-	in.Dirs, in.Mounts, in.InitFilter = nil, nil, nil
+	in.Dirs, in.Seeds, in.Mounts, in.InitFilter = nil, nil, nil, nil
 	if err := j.findGroup(dir, plan, f, in); err != nil {
 		f.close()
 		return nil, err

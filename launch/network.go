@@ -143,9 +143,15 @@ func (p NetworkPlan) listeners() []Forward {
 	return list
 }
 
-// ownSockets are those of the capture and one for each forward, in its order.
+// ownSockets are the hook's, those of the capture and one for each forward, in its order.
 func (p Plan) ownSockets() []boxinit.Socket {
 	var list []boxinit.Socket
+	if p.Hook {
+		list = append(list, boxinit.Socket{Family: unix.AF_UNIX, Type: unix.SOCK_STREAM, Path: boxinit.HookSocket})
+	}
+	if !p.online() {
+		return list
+	}
 	for _, s := range capture.Sockets() {
 		list = append(list, boxinit.Socket{Family: s.Family, Type: s.Type, Protocol: s.Protocol})
 	}
@@ -166,7 +172,7 @@ func (p Plan) ownSockets() []boxinit.Socket {
 
 // makeNetwork makes the channel over which the box's side hands out its sockets; it comes last of what it inherits.
 func (b *Box) makeNetwork(f *boxFiles, in *boxinit.Instructions) error {
-	if !b.plan.online() {
+	if !b.plan.online() && !b.plan.Hook {
 		return nil
 	}
 	var err error
@@ -178,27 +184,66 @@ func (b *Box) makeNetwork(f *boxFiles, in *boxinit.Instructions) error {
 	return nil
 }
 
-// openNetwork sets the box's network up while the box is being made, and has the caller serve it.
-func (b *Box) openNetwork(serve func(*Network) error) error {
-	if !b.plan.online() {
+// openSockets takes what PID 1 makes for the supervisor while the box is being made, and has the caller serve it.
+func (b *Box) openSockets(label Label) error {
+	if !b.plan.online() && !b.plan.Hook {
 		return nil
 	}
-	if serve == nil {
-		return &MissingError{Layer: "network", Err: errors.New("nobody serves it")}
+	layer, err := b.receiveSockets(label)
+	if err == nil || errors.Is(err, io.EOF) { // PID 1 has ended, and says why
+		return nil
 	}
+	var missing *MissingError
+	if errors.As(err, &missing) {
+		return err
+	}
+	return &MissingError{Layer: layer, Err: err}
+}
+
+// receiveSockets takes them in PID 1's order: those with a path wait for the box's root, or for its mounts.
+func (b *Box) receiveSockets(label Label) (layer string, err error) {
 	n := &Network{channel: b.channel}
-	b.network = n
-	if err := n.receive(b.plan.Network.listeners()); err != nil {
-		if errors.Is(err, io.EOF) {
-			return nil // PID 1 has ended, and says why
+	if b.plan.online() {
+		b.network = n
+		if err := n.receive(b.plan.Network.listeners()); err != nil {
+			return "network", err
 		}
-		return &MissingError{Layer: "network", Err: err}
+	}
+	if b.plan.Hook {
+		if err := b.openHook(label.Hook); err != nil {
+			return "hook", err
+		}
+	}
+	if !b.plan.online() {
+		return "", nil
+	}
+	if err := n.receiveForwards(b.plan.Network.listeners(), true); err != nil {
+		return "network", err
 	}
 	if n.Lacks != nil && !slices.Contains(b.plan.degrade, profile.DegradeCapture) {
-		return &MissingError{Layer: profile.DegradeCapture, Err: n.Lacks,
+		return "capture", &MissingError{Layer: profile.DegradeCapture, Err: n.Lacks,
 			Remedy: `load the kernel's nf_tables and nft_redir, or let the layer go: agent.degrade = ["capture"] leaves the proxy to clients that know one`}
 	}
-	return serve(n)
+	if label.Network == nil {
+		return "network", errors.New("nobody serves it")
+	}
+	return "network", label.Network(n)
+}
+
+// openHook has the caller answer the agent's hook.
+func (b *Box) openHook(serve func(net.Listener) error) error {
+	if serve == nil {
+		return errors.New("nobody answers it")
+	}
+	f, err := b.channel.Receive()
+	if err != nil {
+		return err
+	}
+	l, err := listen(f)
+	if err != nil {
+		return err
+	}
+	return serve(l)
 }
 
 func (n *Network) receive(forwards []Forward) error {
@@ -215,17 +260,19 @@ func (n *Network) receive(forwards []Forward) error {
 	if n.Namespace, err = capture.Open(files, errs); err != nil {
 		return err
 	}
-	// Those with a path come last: they wait for the box's mounts.
-	for _, onPath := range []bool{false, true} {
-		for i, f := range forwards {
-			if strings.HasPrefix(f.Target, profile.UnixForward) != onPath {
-				continue
-			}
-			if err := n.forward(f); err != nil && f.Credential != "" {
-				return fmt.Errorf("credential %q: %w", f.Credential, err)
-			} else if err != nil {
-				return fmt.Errorf("network.forward[%d]: %w", i, err)
-			}
+	return n.receiveForwards(forwards, false)
+}
+
+// receiveForwards takes the listeners of forwards that have a path in the box, or of those that have none.
+func (n *Network) receiveForwards(forwards []Forward, onPath bool) error {
+	for i, f := range forwards {
+		if strings.HasPrefix(f.Target, profile.UnixForward) != onPath {
+			continue
+		}
+		if err := n.forward(f); err != nil && f.Credential != "" {
+			return fmt.Errorf("credential %q: %w", f.Credential, err)
+		} else if err != nil {
+			return fmt.Errorf("network.forward[%d]: %w", i, err)
 		}
 	}
 	return nil
@@ -237,30 +284,34 @@ func (n *Network) forward(to Forward) error {
 	if err != nil {
 		return err
 	}
-	defer f.Close()
-	fd := int(f.Fd())
 	if a, err := profile.ForwardAddr(target); err == nil {
 		var at unix.Sockaddr = &unix.SockaddrInet6{Port: int(a.Port()), Addr: a.Addr().As16()}
 		if a.Addr().Is4() {
 			at = &unix.SockaddrInet4{Port: int(a.Port()), Addr: a.Addr().As4()}
 		}
-		if err := unix.Bind(fd, at); err != nil {
+		if err := unix.Bind(int(f.Fd()), at); err != nil {
+			f.Close()
 			return fmt.Errorf("listen at %s in the box: %w", target, err)
 		}
 	}
-	if err := unix.Listen(fd, unix.SOMAXCONN); err != nil {
+	if to.Listener, err = listen(f); err != nil {
 		return fmt.Errorf("listen at %s in the box: %w", target, err)
 	}
-	l, err := net.FileListener(f)
-	if err != nil {
-		return err
+	n.Forwards = append(n.Forwards, to)
+	return nil
+}
+
+// listen takes over a socket of the box.
+func listen(f *os.File) (net.Listener, error) {
+	defer f.Close()
+	if err := unix.Listen(int(f.Fd()), unix.SOMAXCONN); err != nil {
+		return nil, err
 	}
+	l, err := net.FileListener(f)
 	if u, ok := l.(*net.UnixListener); ok {
 		u.SetUnlinkOnClose(false) // its path is the box's
 	}
-	to.Listener = l
-	n.Forwards = append(n.Forwards, to)
-	return nil
+	return l, err
 }
 
 // Sets reports whether a variable of the box tells programs about its network; its value then is the box's own.

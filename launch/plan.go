@@ -44,8 +44,11 @@ type Plan struct {
 	Workspace  string        `json:"workspace"`
 	Limits     limits.Plan   `json:"limits"`
 	Network    NetworkPlan   `json:"network"`
+	Hook       bool          `json:"hook,omitempty"`     // the agent's tool calls are answered by the supervisor
+	Programs   bool          `json:"programs,omitempty"` // each is on the record before it runs
 
 	host   Host
+	seeds  []Seed
 	base   uint32        // of a box that runs; see store.go
 	writes string        // of a box that starts: the directory that keeps what the agent writes
 	medium limits.Medium // and what they lie on
@@ -77,7 +80,7 @@ func NewPlan(p profile.Profile, h Host, r Request) (Plan, error) {
 		Command: r.Command, Terminal: r.Terminal, Hostname: h.Files.Hostname, UID: uint32(uid), GID: uint32(gid),
 		IDs: h.IDs, Namespaces: slices.Clone(namespaces), Files: layout, Seccomp: true, Keyring: true,
 		Allow: p.Agent.Terminal, Workspace: h.Files.Workspace.Path, host: h,
-		Network: networkPlan(p), degrade: p.Agent.Degrade,
+		Network: networkPlan(p), Hook: p.Agent.Kind == "claude", Programs: p.Audit.Exec, degrade: p.Agent.Degrade,
 	}
 	if len(plan.Command) == 0 {
 		plan.Command = p.Agent.Command
@@ -133,5 +136,5 @@ func showsDir(l mounts.Layout, dir string) bool {
 func (p Plan) Policy() seccomp.Policy { return seccomp.Describe(p.filter()) }
 
 func (p Plan) filter() seccomp.Options {
-	return seccomp.Options{Arch: runtime.GOARCH, Pinned: len(p.Limits.Affinity) > 0}
+	return seccomp.Options{Arch: runtime.GOARCH, Pinned: len(p.Limits.Affinity) > 0, Programs: p.Programs}
 }

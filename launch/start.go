@@ -10,6 +10,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -70,6 +71,12 @@ type Label struct {
 	// Network serves the box's network, where the plan has one, and returns at once. It is called before the agent runs,
 	// which does not when it returns an error; Network.Close is for it to call.
 	Network func(*Network) error
+	// Hook answers the programs of the box that ask about tool calls, where the plan has a hook, and returns at once. The
+	// listener is for it to close.
+	Hook func(net.Listener) error
+	// Programs answers what the agent's filter asks about programs, where the plan says so: it gets the listener of
+	// seccomp_unotify(2), to close, and returns at once.
+	Programs func(*os.File) error
 }
 
 // Start makes the box and runs the plan's command in it.
@@ -125,9 +132,9 @@ func (b *Box) start(ctx context.Context, s Streams, label Label) error {
 		}
 		return b.explain(err)
 	}
-	go func() { b.networked <- b.openNetwork(label.Network) }()
+	go func() { b.networked <- b.openSockets(label) }()
 	files.close() // the box's end of the control socket above all: while we hold it, its end would not show
-	if err := b.agentRuns(ctx, s); err != nil {
+	if err := b.agentRuns(ctx, s, label.Programs); err != nil {
 		return err
 	}
 	return b.session.Update(func(i *session.Info) { i.State = session.Running })
@@ -298,14 +305,14 @@ func (b *Box) launch(f *boxFiles) error {
 }
 
 // agentRuns waits until the agent was executed, or the step that failed has been reported.
-func (b *Box) agentRuns(ctx context.Context, s Streams) error {
+func (b *Box) agentRuns(ctx context.Context, s Streams, programs func(*os.File) error) error {
 	stop := context.AfterFunc(ctx, func() { b.control.Close() })
 	m, err := b.control.Receive()
 	if err == nil && m.Kind == boxinit.Forked {
 		if err := b.release(); err != nil {
 			return err
 		}
-		m, err = b.control.Receive()
+		m, err = b.lastStep(programs)
 	}
 	cancelled := !stop()
 	switch {
@@ -328,6 +335,23 @@ func (b *Box) agentRuns(ctx context.Context, s Streams) error {
 		return nil
 	}
 	return b.term.run()
+}
+
+// lastStep waits for what becomes of the agent's start. Its filter may ask about its own program first.
+func (b *Box) lastStep(programs func(*os.File) error) (boxinit.Message, error) {
+	for {
+		m, file, err := b.control.ReceiveFile()
+		if file == nil || err != nil {
+			return m, err
+		}
+		if m.Kind != boxinit.Listener || programs == nil {
+			file.Close()
+			return m, errors.New("the box asks about programs, and nobody answers")
+		}
+		if err := programs(file); err != nil {
+			return m, err
+		}
+	}
 }
 
 // cleanup takes down what is there; every part may be missing.

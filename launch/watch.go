@@ -20,7 +20,7 @@ type Reached struct {
 }
 
 // words name the limits for people.
-var words = map[string]string{limits.Memory: "memory limit", limits.Pids: "process limit", limits.Timeout: "timeout", limits.Disk: "disk limit", Budget: "budget of"}
+var words = map[string]string{limits.Memory: "memory limit", limits.Pids: "process limit", limits.Timeout: "timeout", limits.Disk: "disk limit", limits.Execs: "limit of programs", Budget: "budget of"}
 
 // Budget is the name of the limit that nobody here holds: what the agent may spend.
 const Budget = "budget"

@@ -24,6 +24,7 @@ const (
 	Disk      = "disk"
 	OpenFiles = "open_files"
 	Timeout   = "timeout"
+	Execs     = "execs"
 )
 
 // A State says who holds a limit.
@@ -137,6 +138,9 @@ func Decide(l profile.Limits, w profile.Workspace, h Host) (Plan, error) {
 	if l.OpenFiles > 0 {
 		p.Rlimits = append(p.Rlimits, Rlimit{unix.RLIMIT_NOFILE, min(uint64(l.OpenFiles), h.OpenFiles)})
 		p.hold(OpenFiles, strconv.FormatInt(l.OpenFiles, 10), Enforced, "RLIMIT_NOFILE")
+	}
+	if l.Execs > 0 {
+		p.hold(Execs, strconv.FormatInt(l.Execs, 10), Enforced, "seccomp, which asks the supervisor")
 	}
 	if l.Timeout > 0 {
 		p.hold(Timeout, l.Timeout.String(), Enforced, "the supervisor's clock")

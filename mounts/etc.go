@@ -34,7 +34,7 @@ const AuthorityDir = "/etc/agentbox/certs"
 const etcCopyLimit = 8 << 10
 
 // shadowNames never enter a box, also not from a directory that serves as the root.
-var shadowNames = []string{"shadow", "shadow-", "gshadow", "gshadow-", "sudoers", "sudoers.d", "ssh", "machine-id", "ld.so.preload"}
+var shadowNames = []string{"shadow", "shadow-", "gshadow", "gshadow-", "sudoers", "sudoers.d", "ssh", "machine-id", "ld.so.preload", "claude-code"}
 
 // EtcName tells which names of /etc are shown of a tree: of the host's a list, of a directory that serves as the root
 // all but those that no box has.

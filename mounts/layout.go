@@ -150,6 +150,11 @@ func sortMounts(list []Mount) {
 	slices.SortStableFunc(list, func(a, b Mount) int { return comparePaths(a.Target, b.Target) })
 }
 
+// SortNodes puts parents before children.
+func SortNodes(list []Node) {
+	slices.SortStableFunc(list, func(a, b Node) int { return comparePaths(a.Path, b.Path) })
+}
+
 // comparePaths orders paths by component, so that "/a/b" comes before "/a-b".
 func comparePaths(a, b string) int {
 	return slices.Compare(strings.Split(a, "/"), strings.Split(b, "/"))

@@ -16,7 +16,7 @@ func Check(e *Effective) Findings {
 		(*checker).agent, (*checker).environment,
 		(*checker).rootfs, (*checker).workspace, (*checker).latePatterns, (*checker).mounts,
 		(*checker).limits, (*checker).network, (*checker).rules,
-		(*checker).credentials, (*checker).permissions, (*checker).audit, (*checker).alerts,
+		(*checker).credentials, (*checker).permissions, (*checker).hooks, (*checker).audit, (*checker).alerts,
 		(*checker).budget, (*checker).servers,
 	} {
 		check(c)
@@ -95,10 +95,14 @@ func (c *checker) built() {
 // words checks every value whose key takes only certain words.
 func (c *checker) words() {
 	c.word("runtime", c.p.Runtime)
+	c.word("agent.kind", c.p.Agent.Kind)
 	c.word("workspace.mode", c.p.Workspace.Mode)
 	c.word("workspace.upper", c.p.Workspace.Upper)
 	c.word("workspace.apply", c.p.Workspace.Apply)
 	c.word("network.mode", c.p.Network.Mode)
+	c.word("permissions.dangerous", c.p.Permissions.Dangerous)
+	c.word("permissions.bypass", c.p.Permissions.Bypass)
+	c.word("permissions.on_broken_hook", c.p.Permissions.OnBrokenHook)
 	c.word("audit.on_failure", c.p.Audit.OnFailure)
 	c.word("budget.on_limit", c.p.Budget.OnLimit)
 	c.eachWord("agent.degrade", c.p.Agent.Degrade)

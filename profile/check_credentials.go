@@ -11,6 +11,7 @@ var (
 	headerName  = lazily(`^[A-Za-z0-9-]{1,64}$`)
 	headerValue = lazily(`^[!-~]([ -~]*[!-~])?$`)
 	userName    = lazily(`^[!-9;-~]{1,128}$`) // RFC 7617, section 2: no colon
+	jsonKeys    = lazily(`^[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*$`)
 	queryName   = lazily(`^[A-Za-z0-9._-]{1,64}$`)
 	holderShape = lazily(`^[A-Za-z0-9._~-]*\{\}[A-Za-z0-9._~-]*$`)
 )
@@ -24,7 +25,8 @@ func referenceProblem(s string) *complaint {
 	case "env":
 		ok = envName(rest)
 	case "file":
-		ok = fullPath(rest) && cleanPath(rest) == rest && rest != "/"
+		file, keys, within := strings.Cut(rest, "#")
+		ok = fullPath(file) && cleanPath(file) == file && file != "/" && (!within || jsonKeys().MatchString(keys))
 	case "command":
 		program, _, _ := strings.Cut(strings.TrimSpace(rest), " ")
 		ok = program != "" && (fullPath(program) || !strings.Contains(program, "/"))
@@ -67,6 +69,12 @@ func (c *checker) credentials() {
 		c.nameOK(at+".name", r.Name)
 		if w := referenceProblem(r.Source); w != nil {
 			c.finding(at+".source", *w)
+		}
+		if r.Missing != "" {
+			c.word(at+".missing", r.Missing)
+		}
+		if r.Unless != "" && !slices.ContainsFunc(c.p.Credentials[:i], func(o Credential) bool { return o.Name == r.Unless }) {
+			c.add(at+".unless", fmt.Sprintf("there is no credential %q above this one", r.Unless), "name one that stands before it")
 		}
 		c.handedIn(at+".source", r)
 		if command, ok := strings.CutPrefix(r.Source, "command:"); ok && strings.ContainsAny(command, `'"`) {

@@ -20,6 +20,9 @@ func (c *checker) limits() {
 		c.add("limits.grace", fmt.Sprintf("%v is not between 1ms and 1h", l.Grace), "an agent that has nothing to save needs no more than some seconds")
 	}
 	atLeast(c, "limits.execs", l.Execs, 1, 1<<50)
+	if l.Execs > 0 && !c.p.Audit.Exec {
+		c.add("limits.execs", "nobody counts: audit.exec is false", "set it to true, or leave limits.execs out")
+	}
 	c.word("limits.enforcement", l.Enforcement)
 }
 
@@ -61,6 +64,25 @@ func ruleProblem(s string) *complaint {
 		return nil
 	}
 	return &complaint{msg: fmt.Sprintf("%q is not a tool rule", s), hint: `write "Tool" or "Tool(pattern)" ("Bash(git push:*)")`}
+}
+
+// longestHook leaves the hook in the box time to pass the answer on.
+const longestHook = Duration(15 * time.Second)
+
+func (c *checker) hooks() {
+	if len(c.p.Hooks) > 0 && c.p.Agent.Kind != "claude" {
+		c.warn("hook", "is never asked: agent.kind names no agent that asks a hook", `extend the preset "claude"`)
+	}
+	for i, h := range c.p.Hooks {
+		at := index("hook", i)
+		c.nameOK(at+".name", h.Name)
+		if len(h.Command) == 0 || !fullPath(h.Command[0]) || cleanPath(h.Command[0]) != h.Command[0] {
+			c.add(at+".command", "names no program by its full path", `write command = ["~/bin/check-tool-call"]`)
+		}
+		if h.Timeout < 0 || h.Timeout > longestHook {
+			c.add(at+".timeout", fmt.Sprintf("%v is not between nothing and %v", h.Timeout, longestHook), `write "5s"`)
+		}
+	}
 }
 
 func (c *checker) audit() {

@@ -18,6 +18,12 @@ func (p *parser) value(at string, k Key, raw any) (any, bool) {
 		return p.integer(at, raw)
 	case TypeNumber:
 		return p.number(at, raw)
+	case TypeBoolean:
+		if b, ok := raw.(bool); ok {
+			return b, true
+		}
+		p.wants(at, "true or false", raw)
+		return nil, false
 	case TypeSize:
 		return p.size(at, raw)
 	case TypeDuration:

@@ -16,6 +16,8 @@ func defaultValue(k Key) any {
 		v, err = strconv.ParseInt(k.Default, 10, 64)
 	case TypeNumber:
 		v, err = strconv.ParseFloat(k.Default, 64)
+	case TypeBoolean:
+		v, err = strconv.ParseBool(k.Default)
 	case TypeSize:
 		v, err = ParseSize(k.Default)
 	case TypeDuration:

@@ -66,6 +66,8 @@ func describe(k Key) *property {
 		p.Type, p.Enum = "string", words
 	case TypeInteger, TypeNumber:
 		p.Type, p.Minimum = k.Type, &zero
+	case TypeBoolean:
+		p.Type = k.Type
 	case TypeSize:
 		p.Type, p.Minimum = []string{"string", "integer"}, &zero
 		p.Pattern = `^[0-9]+(\.[0-9]+)? ?([kKmMgGtTpPeE]([iI]?[bB])?|[bB])?$`

@@ -66,7 +66,7 @@ func writeKeys(b *bytes.Buffer, parent string, notBuilt bool) {
 
 func typeText(k Key) string {
 	t := map[string]string{
-		TypeString: "string", TypeInteger: "whole number", TypeNumber: "number", TypeSize: "size", TypeDuration: "duration",
+		TypeString: "string", TypeInteger: "whole number", TypeNumber: "number", TypeBoolean: "`true` or `false`", TypeSize: "size", TypeDuration: "duration",
 		TypeList: "list of strings", TypeArgv: "list of strings, replaced as a whole", TypeTable: "table of strings",
 	}[k.Type]
 	if k.Unit != "" {

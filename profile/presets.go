@@ -12,7 +12,7 @@ var presetFiles embed.FS
 const presetPrefix = "preset "
 
 // Presets returns the names of the presets to choose from.
-func Presets() []string { return []string{"default", "ci", "strict"} }
+func Presets() []string { return []string{"default", "ci", "strict", "claude", "codex"} }
 
 // Preset returns a preset as a layer. Besides those of [Presets] there is
 // "base", which they all extend.

@@ -59,6 +59,8 @@ func printValue(v any) string {
 	switch v := v.(type) {
 	case string:
 		return quote(v)
+	case bool:
+		return strconv.FormatBool(v)
 	case int64:
 		return strconv.FormatInt(v, 10)
 	case float64:

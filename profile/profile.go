@@ -39,6 +39,7 @@ type Profile struct {
 	Network     Network      `toml:"network" json:"network"`
 	Credentials []Credential `toml:"credential" json:"credential"`
 	Permissions Permissions  `toml:"permissions" json:"permissions"`
+	Hooks       []Hook       `toml:"hook" json:"hook"`
 	Audit       Audit        `toml:"audit" json:"audit"`
 	Alerts      []Alert      `toml:"alert" json:"alert"`
 	Budget      Budget       `toml:"budget" json:"budget"`
@@ -48,6 +49,7 @@ type Profile struct {
 
 // Agent says which program runs in the box, as whom, and with which environment.
 type Agent struct {
+	Kind     string            `toml:"kind" json:"kind"`
 	Command  []string          `toml:"command" json:"command"`
 	User     string            `toml:"user" json:"user"`
 	EnvPass  []string          `toml:"env_pass" json:"env_pass"`
@@ -126,6 +128,8 @@ type NetworkRule struct {
 type Credential struct {
 	Name        string   `toml:"name" json:"name"`
 	Source      string   `toml:"source" json:"source"`
+	Missing     string   `toml:"missing" json:"missing"`
+	Unless      string   `toml:"unless" json:"unless"`
 	Hosts       []string `toml:"hosts" json:"hosts"`
 	Methods     []string `toml:"methods" json:"methods"`
 	Paths       []string `toml:"paths" json:"paths"`
@@ -146,12 +150,25 @@ type Permissions struct {
 	Allow []string `toml:"allow" json:"allow"`
 	Ask   []string `toml:"ask" json:"ask"`
 	Deny  []string `toml:"deny" json:"deny"`
+
+	Dangerous    string `toml:"dangerous" json:"dangerous"`
+	Bypass       string `toml:"bypass" json:"bypass"`
+	OnBrokenHook string `toml:"on_broken_hook" json:"on_broken_hook"`
+}
+
+// A Hook is a program of the host that is asked about tool calls.
+type Hook struct {
+	Name    string   `toml:"name" json:"name"`
+	Command []string `toml:"command" json:"command"`
+	Tools   []string `toml:"tools" json:"tools"`
+	Timeout Duration `toml:"timeout" json:"timeout"`
 }
 
 // Audit says where the record of a session goes.
 type Audit struct {
 	Dir       string   `toml:"dir" json:"dir"`
 	OnFailure string   `toml:"on_failure" json:"on_failure"`
+	Exec      bool     `toml:"exec" json:"exec"`
 	Key       string   `toml:"key" json:"key"`
 	Retain    Duration `toml:"retain" json:"retain"`
 	Archive   string   `toml:"archive" json:"archive"`

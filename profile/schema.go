@@ -38,6 +38,7 @@ const (
 	TypeString   = "string"
 	TypeInteger  = "integer"
 	TypeNumber   = "number"
+	TypeBoolean  = "boolean"
 	TypeSize     = "size"
 	TypeDuration = "duration"
 	TypeList     = "list"  // strings; layers append

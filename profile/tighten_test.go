@@ -12,6 +12,7 @@ schema = 1
 extends = ["strict"]
 runtime = "libcontainer"
 [agent]
+kind = "claude"
 command = ["claude"]
 user = "1000:1000"
 env_pass = ["GO_*"]
@@ -67,6 +68,8 @@ bytes_out = "1MiB"
 [[credential]]
 name = "c"
 source = "env:C"
+missing = "fail"
+unless = "b"
 hosts = ["a.example.com", "b.example.com"]
 methods = ["GET", "PUT"]
 paths = ["/a", "/b"]
@@ -84,10 +87,19 @@ socket_env = "C_SOCKET"
 allow = ["Read", "Write"]
 ask = ["Bash"]
 deny = ["WebFetch"]
+dangerous = "ask"
+bypass = "disable"
+on_broken_hook = "freeze"
+[[hook]]
+name = "h"
+command = ["/h"]
+tools = ["Bash"]
+timeout = "2s"
 [audit]
 key = "/key"
 dir = "/log"
 on_failure = "continue"
+exec = false
 retain = "90d"
 archive = "/old"
 [[alert]]
@@ -120,6 +132,7 @@ var moves = map[string]struct{ tight, wide string }{
 	"schema":               {`schema = 1`, `schema = 2`},
 	"extends":              {`extends = ["strict"]`, `extends = ["default"]`},
 	"runtime":              {`runtime = "libcontainer"`, `runtime = "runc"`},
+	"agent.kind":           {`agent.kind = "claude"`, `agent.kind = "codex"`},
 	"agent.command":        {`agent.command = ["claude"]`, `agent.command = ["claude", "--yolo"]`},
 	"agent.user":           {`agent.user = "1000:1000"`, `agent.user = "1001:1000"`},
 	"agent.env_pass":       {`agent.env_pass = ["GO_X"]`, `agent.env_pass = ["G*"]`},
@@ -176,13 +189,15 @@ var moves = map[string]struct{ tight, wide string }{
 	"network.rule[].bytes_out": {sameRule,
 		"[[network.rule]]\nhost = 'api.example.com'\nmethods = ['GET']\npaths = ['/a']\nconnections = 2\nrate = '5/s'\nbytes_out = '2MiB'"},
 
-	"credential":          {"[[credential]]\nname = 'c'", "[[credential]]\nname = 'd'"},
-	"credential[].name":   {"[[credential]]\nname = 'c'", "[[credential]]\nname = 'C'"},
-	"credential[].source": {"[[credential]]\nname = 'c'\nsource = 'env:C'", "[[credential]]\nname = 'c'\nsource = 'env:D'"},
-	"credential[].hosts":  {"[[credential]]\nname = 'c'\nhosts = ['a.example.com']", "[[credential]]\nname = 'c'\nhosts = ['c.example.com']"},
-	"credential[].header": {"[[credential]]\nname = 'c'\nheader = 'x-api-key'", "[[credential]]\nname = 'c'\nheader = 'x-other'"},
-	"credential[].format": {"[[credential]]\nname = 'c'\nformat = '{}'", "[[credential]]\nname = 'c'\nformat = 'a {}'"},
-	"credential[].env":    {"[[credential]]\nname = 'c'\nenv = 'C'", "[[credential]]\nname = 'c'\nenv = 'D'"},
+	"credential":           {"[[credential]]\nname = 'c'", "[[credential]]\nname = 'd'"},
+	"credential[].name":    {"[[credential]]\nname = 'c'", "[[credential]]\nname = 'C'"},
+	"credential[].source":  {"[[credential]]\nname = 'c'\nsource = 'env:C'", "[[credential]]\nname = 'c'\nsource = 'env:D'"},
+	"credential[].missing": {"[[credential]]\nname = 'c'\nmissing = 'fail'", "[[credential]]\nname = 'c'\nmissing = 'skip'"},
+	"credential[].unless":  {"[[credential]]\nname = 'c'\nunless = 'b'", "[[credential]]\nname = 'c'\nunless = 'a'"},
+	"credential[].hosts":   {"[[credential]]\nname = 'c'\nhosts = ['a.example.com']", "[[credential]]\nname = 'c'\nhosts = ['c.example.com']"},
+	"credential[].header":  {"[[credential]]\nname = 'c'\nheader = 'x-api-key'", "[[credential]]\nname = 'c'\nheader = 'x-other'"},
+	"credential[].format":  {"[[credential]]\nname = 'c'\nformat = '{}'", "[[credential]]\nname = 'c'\nformat = 'a {}'"},
+	"credential[].env":     {"[[credential]]\nname = 'c'\nenv = 'C'", "[[credential]]\nname = 'c'\nenv = 'D'"},
 
 	"credential[].methods":       {"[[credential]]\nname = 'c'\nmethods = ['GET']", "[[credential]]\nname = 'c'\nmethods = ['POST']"},
 	"credential[].paths":         {"[[credential]]\nname = 'c'\npaths = ['/a']", "[[credential]]\nname = 'c'\npaths = ['/**']"},
@@ -198,9 +213,20 @@ var moves = map[string]struct{ tight, wide string }{
 	"permissions.ask":   {`permissions.ask = ["Edit"]`, ``},
 	"permissions.deny":  {`permissions.deny = ["Edit"]`, ``},
 
+	"permissions.dangerous":      {`permissions.dangerous = "deny"`, `permissions.dangerous = "allow"`},
+	"permissions.bypass":         {`permissions.bypass = "disable"`, `permissions.bypass = "allow"`},
+	"permissions.on_broken_hook": {`permissions.on_broken_hook = "kill"`, `permissions.on_broken_hook = "none"`},
+
+	"hook":           {"[[hook]]\nname = 'h'", "[[hook]]\nname = 'i'"},
+	"hook[].name":    {"[[hook]]\nname = 'h'", "[[hook]]\nname = 'H'"},
+	"hook[].command": {"[[hook]]\nname = 'h'\ncommand = ['/h']", "[[hook]]\nname = 'h'\ncommand = ['/i']"},
+	"hook[].tools":   {"[[hook]]\nname = 'h'\ntools = ['Bash']", "[[hook]]\nname = 'h'\ntools = []"},
+	"hook[].timeout": {"[[hook]]\nname = 'h'\ntimeout = '2s'", "[[hook]]\nname = 'h'\ntimeout = '9s'"},
+
 	"audit.dir":        {`audit.dir = "/log"`, `audit.dir = "/dev/null"`},
 	"audit.key":        {`audit.key = "/key"`, `audit.key = ""`},
 	"audit.on_failure": {`audit.on_failure = "stop"`, `audit.on_failure = "ignore"`},
+	"audit.exec":       {`audit.exec = false`, `audit.exec = true`},
 	"audit.retain":     {`audit.retain = "90d"`, `audit.retain = "1d"`},
 	"audit.archive":    {`audit.archive = "/old"`, `audit.archive = ""`},
 

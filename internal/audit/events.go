@@ -19,6 +19,7 @@ func events() []Event {
 		&ApplyBegin{}, &ApplyItems{}, &Apply{}, &ApplyUndone{}, &Recover{}, &Discard{},
 		&NetworkStart{}, &NetworkConnection{}, &NetworkRequest{}, &NetworkRefused{}, &NetworkTripwire{}, &SecretCut{}, &CredentialRefresh{},
 		&BudgetWarning{}, &BudgetReached{},
+		&ToolCall{}, &ToolResult{}, &HookBroken{}, &ProgramStart{}, &ProgramEnd{},
 		&Checkpoint{}, &Seal{}, &Continued{},
 	}
 }

@@ -18,6 +18,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"strconv"
 )
 
 type options struct {
@@ -43,6 +44,7 @@ type Report struct {
 	Readings []Reading  `json:"readings"`
 	Budgets  []Budget   `json:"budgets"`
 	Skipped  []string   `json:"skipped,omitempty"`
+	Hook     float64    `json:"hook_ms,omitempty"`
 	RSS      int64      `json:"supervisor_rss_bytes"`
 	Binary   int64      `json:"binary_bytes"`
 	Options  RunOptions `json:"options"`
@@ -57,6 +59,10 @@ type RunOptions struct {
 func main() {
 	if len(os.Args) == 2 && os.Args[1] == workerWord {
 		os.Exit(work(os.Stdin, os.Stdout))
+	}
+	if len(os.Args) == 3 && os.Args[1] == hookWord {
+		n, _ := strconv.Atoi(os.Args[2])
+		os.Exit(askHook(n, os.Stdout))
 	}
 	if len(os.Args) == 4 && os.Args[1] == clientWord {
 		os.Exit(travel(os.Args[2], os.Args[3], os.Stdin, os.Stdout))
@@ -160,6 +166,9 @@ func (r *Report) measure(o options, callers []caller, box string) error {
 	r.Inside, r.RSS, err = insideOutside(callers[0], box)
 	if err != nil {
 		r.Skipped = append(r.Skipped, "inside against outside: "+err.Error())
+	}
+	if r.Hook, err = hookLatency(callers[0], box, o.n); err != nil {
+		r.Skipped = append(r.Skipped, "the hook: "+err.Error())
 	}
 	if o.files > 0 {
 		r.measureWorkspace(o, callers[0], box)

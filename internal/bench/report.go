@@ -110,6 +110,9 @@ func budgets(r Report) []Budget {
 			add("added to a warm request that is read", x.Added/1e3, 300, 100, " µs")
 		}
 	}
+	if r.Hook > 0 {
+		add("answer to a tool call", r.Hook, 15, 15, " ms")
+	}
 	const mib = 1 << 20
 	add("memory of the supervisor, idle box", float64(r.RSS)/mib, 25, 12, " MiB")
 	add("binary", float64(r.Binary)/1e6, 25, 15, " MB")

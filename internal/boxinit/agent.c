@@ -23,6 +23,13 @@
 #define SECCOMP_FILTER_FLAG_SPEC_ALLOW (1UL << 2)
 #endif
 
+#ifndef SECCOMP_FILTER_FLAG_NEW_LISTENER
+#define SECCOMP_FILTER_FLAG_NEW_LISTENER (1UL << 3)
+#endif
+#ifndef SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV
+#define SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV (1UL << 5)
+#endif
+
 extern char **environ;
 
 /*
@@ -155,15 +162,37 @@ static void drop_caps(struct report *r)
 		die(r, errno);
 }
 
-void filter_load(struct report *r, const struct filter *f)
+/* What it returns is of no meaning without a listener among the flags. */
+int filter_load(struct report *r, const struct filter *f, unsigned int flags)
 {
 	struct sock_fprog prog = { f->bytes / sizeof(struct sock_filter), (struct sock_filter *)f->code };
 
 	r->step = STEP_SECCOMP;
 	if (!f->code)
-		return; /* the profile lets the layer go by name; launch says so */
-	if (syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, SECCOMP_FILTER_FLAG_SPEC_ALLOW, &prog) < 0)
+		return -1; /* the profile lets the layer go by name; launch says so */
+	int fd = syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, SECCOMP_FILTER_FLAG_SPEC_ALLOW | flags, &prog);
+	if (fd < 0)
 		die(r, errno);
+	return fd;
+}
+
+/*
+ * The filter asks the supervisor before each program, the agent's own included: so it has to have the listener first. A
+ * supervisor that is a Go program gets signals all the time; once it has read a question, they do not have it asked again.
+ */
+static void agent_filter(struct report *r, const struct instructions *in)
+{
+	struct message m = { .kind = EVENT_LISTENER };
+
+	if (!(in->ids->flags & FLAG_PROGRAMS)) {
+		filter_load(r, &in->agent, 0);
+		return;
+	}
+	int fd = filter_load(r, &in->agent, SECCOMP_FILTER_FLAG_NEW_LISTENER | SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV);
+	if (fd < 0)
+		die(r, ENOSYS);
+	send_with(r->fd, &m, fd);
+	close(fd);
 }
 
 static void reset_signals(void)
@@ -206,7 +235,7 @@ void become_agent(struct report *r, const struct instructions *in)
 	if (syscall(SYS_close_range, 3u, ~0u, CLOSE_RANGE_CLOEXEC) < 0)
 		die(r, errno);
 	reset_signals();
-	filter_load(r, &in->agent);
+	agent_filter(r, in);
 
 	r->step = STEP_EXEC;
 	environ = (char **)in->env.items;

@@ -51,6 +51,7 @@ enum tag {
 	TAG_MASK,
 	TAG_NETWORK,
 	TAG_SOCKET,
+	TAG_SEED,
 	TAG_END,
 };
 
@@ -60,10 +61,11 @@ enum flag {
 	FLAG_TERMINAL = 4,
 	FLAG_DIE_WITH_PARENT = 8,
 	FLAG_HELD = 16,     /* the agent waits until the supervisor lets it start */
+	FLAG_PROGRAMS = 32, /* its filter asks the supervisor about each program */
 };
 
 /* What goes over the control socket, one datagram each way. */
-enum event { EVENT_FAILED = 1, EVENT_RUNNING, EVENT_STOPPED, EVENT_CONTINUED, EVENT_EXITED, EVENT_FORKED, EVENT_SHARED };
+enum event { EVENT_FAILED = 1, EVENT_RUNNING, EVENT_STOPPED, EVENT_CONTINUED, EVENT_EXITED, EVENT_FORKED, EVENT_SHARED, EVENT_LISTENER };
 
 #define DETAIL_SIZE 240
 
@@ -140,6 +142,10 @@ struct socket_wanted {
 	char path[]; /* of AF_UNIX; otherwise empty */
 };
 
+/* When they are made: those without a path before anything else; then those of the box's root, which nobody can write to
+ * later; and those on what is mounted. */
+enum socket_stage { sockets_unbound, sockets_of_root, sockets_on_mounts };
+
 struct list {
 	void **items;
 	size_t len, cap;
@@ -151,7 +157,7 @@ struct filter {
 };
 
 struct instructions {
-	struct list argv, env, rules, nodes, masks, dirs, mounts, groups, limits, sockets;
+	struct list argv, env, rules, nodes, masks, dirs, mounts, groups, limits, sockets, seeds;
 	const char *cwd;
 	const struct ids *ids;
 	const struct landlock_attr *landlock;
@@ -169,7 +175,8 @@ struct report {
 
 void die(struct report *r, int err) __attribute__((noreturn));
 void instructions_read(struct report *r, struct instructions *in);
-void filter_load(struct report *r, const struct filter *f);
+int filter_load(struct report *r, const struct filter *f, unsigned int flags);
+void send_with(int to, struct message *m, int fd);
 void landlock_enter(struct report *r, const struct instructions *in);
 void become_agent(struct report *r, const struct instructions *in) __attribute__((noreturn));
 void take_limits(struct report *r, const struct instructions *in);
@@ -179,9 +186,11 @@ void box_mounts(struct report *r, const struct instructions *in);
 void overlay_masks(struct report *r, const struct instructions *in);
 void overlay_mount(struct report *r, const struct instructions *in, int on, const char *data);
 void box_directories(struct report *r, const struct instructions *in);
+void box_seeds(struct report *r, const struct instructions *in);
 void share(struct report *r, int fd);
-void network_sockets(const struct instructions *in, int with_path);
+void network_sockets(const struct instructions *in, enum socket_stage stage);
 int network_request(int channel);
+void hook(void) __attribute__((noreturn));
 void pid1(struct report *r, const struct instructions *in) __attribute__((noreturn));
 
 #endif

@@ -24,6 +24,7 @@ const (
 	Exited                    // Value is its wait status; the box is over
 	Forked                    // the agent to be waits for Release; Value is its pid inside
 	Shared                    // a MountShared is there, and comes along; it waits for Release
+	Listener                  // the agent's filter asks about programs; what it asks at comes along
 )
 
 // A Message is one datagram from the box's side.
@@ -64,20 +65,51 @@ func Socketpair() (control *Control, child *os.File, err error) {
 
 // Receive waits for the next message; io.EOF says that the other side is gone.
 func (c *Control) Receive() (Message, error) {
-	var b [messageSize + 1]byte
-	n, err := c.file.Read(b[:])
+	m, file, err := c.ReceiveFile()
+	if file != nil {
+		file.Close()
+	}
+	return m, err
+}
+
+// ReceiveFile does the same, and keeps the descriptor that came along; nil is that there was none.
+func (c *Control) ReceiveFile() (Message, *os.File, error) {
+	n, b, oob, err := c.read()
 	if errors.Is(err, unix.ECONNRESET) {
-		n, err = c.file.Read(b[:]) // it left without reading what we wrote; what it said before is still there
+		n, b, oob, err = c.read() // it left without reading what we wrote; what it said before is still there
 	}
 	switch {
-	case errors.Is(err, io.EOF), errors.Is(err, unix.ECONNRESET), err == nil && n == 0:
-		return Message{}, io.EOF
+	case errors.Is(err, unix.ECONNRESET), err == nil && n == 0:
+		return Message{}, nil, io.EOF
 	case err != nil:
-		return Message{}, err
-	case n != messageSize:
-		return Message{}, errShort
+		return Message{}, nil, err
 	}
-	return decode(b[:messageSize]), nil
+	file, err := oneFile(oob)
+	if err == nil && n != messageSize {
+		err = errShort
+	}
+	if err != nil {
+		if file != nil {
+			file.Close()
+		}
+		return Message{}, nil, err
+	}
+	return decode(b[:messageSize]), file, nil
+}
+
+func (c *Control) read() (n int, data, rights []byte, err error) {
+	conn, err := c.file.SyscallConn()
+	if err != nil {
+		return 0, nil, nil, err
+	}
+	data, rights = make([]byte, messageSize+1), make([]byte, unix.CmsgSpace(4))
+	var size int
+	var rerr error
+	err = conn.Read(func(fd uintptr) bool {
+		n, size, _, _, rerr = unix.Recvmsg(int(fd), data, rights, unix.MSG_CMSG_CLOEXEC)
+		return !errors.Is(rerr, unix.EAGAIN) && !errors.Is(rerr, unix.EINTR)
+	})
+	return n, data, rights[:max(size, 0)], errors.Join(err, rerr)
 }
 
 func decode(b []byte) Message {

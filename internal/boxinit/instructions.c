@@ -104,6 +104,9 @@ static int record(struct report *r, struct instructions *in, uint32_t tag, void 
 	case TAG_MASK:
 		push(r, &in->masks, with_content(r, data, len));
 		return 1;
+	case TAG_SEED:
+		push(r, &in->seeds, with_content(r, data, len));
+		return 1;
 	case TAG_DIR:
 		push(r, &in->dirs, with_path(r, data, len, sizeof(struct dir)));
 		return 1;

@@ -30,8 +30,13 @@ const FirstMount = 5
 // Path is where the binary is mounted inside the box, and the name under which it knows its role.
 const Path = "/.agentbox"
 
+// HookSocket is where that binary, in its role as the agent's hook, finds the supervisor. It lies in the box's root, which
+// nobody can write to.
+const HookSocket = "/.hook"
+
 // Roles: the second argument of the binary at Path.
 const (
+	RoleHook = "hook" // ask the supervisor about a tool call; see HookSocket
 	RolePID1 = "pid1" // start the agent below itself and look after it
 	RoleJoin = "join" // become another command in a box that runs
 	RoleHold = "hold" // keep a user namespace until the input ends
@@ -44,6 +49,7 @@ const (
 	flagTerminal
 	flagDieWithParent
 	flagHeld
+	flagPrograms
 )
 
 // Instructions say how a process of the box's root becomes the agent.
@@ -58,6 +64,7 @@ type Instructions struct {
 	InnerRoot          bool   // and map its root to the box's id 1
 	Terminal           bool   // standard input is the controlling terminal
 	Held               bool   // the agent waits for Control.Release
+	Programs           bool   // the agent's filter asks about programs: a Listener message comes before they start
 	DieWithParent      bool   // PR_SET_PDEATHSIG: an exec ends with its caller
 	Umask              uint32
 
@@ -67,6 +74,7 @@ type Instructions struct {
 	Nodes       []Node               // what the box's root consists of, parents first
 	Masks       []Node               // directories and whiteouts of the overlay's layer of masks, parents first
 	Dirs        []Dir                // made before the agent starts
+	Seeds       []Node               // files in them that belong to the agent
 	Mounts      []Mount              // on top of it, in this order
 	Groups      []uint32             // descriptors: "0" is written to each to join a control group
 	Limits      []Limit
@@ -171,6 +179,7 @@ const (
 	tagMask
 	tagNetwork
 	tagSocket
+	tagSeed
 	tagEnd
 )
 
@@ -252,7 +261,7 @@ func words64(values ...uint64) []byte {
 func (in *Instructions) flags() uint32 {
 	var flags uint32
 	for bit, on := range map[uint32]bool{
-		flagNested: in.Nested, flagInnerRoot: in.InnerRoot, flagTerminal: in.Terminal, flagDieWithParent: in.DieWithParent, flagHeld: in.Held,
+		flagNested: in.Nested, flagInnerRoot: in.InnerRoot, flagTerminal: in.Terminal, flagDieWithParent: in.DieWithParent, flagHeld: in.Held, flagPrograms: in.Programs,
 	} {
 		if on {
 			flags |= bit
@@ -300,6 +309,9 @@ func (in *Instructions) Encode() ([]byte, error) {
 	}
 	for _, d := range in.Dirs {
 		e.text(tagMkdir, words32(d.Mode, d.UID, d.GID, 0), d.Path)
+	}
+	for _, n := range in.Seeds {
+		e.node(tagSeed, n)
 	}
 	for _, m := range in.Mounts {
 		e.mount(m)

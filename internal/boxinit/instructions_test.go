@@ -52,8 +52,8 @@ func TestBothHalvesCountAlike(t *testing.T) {
 		"STEP_DESCRIPTORS": int(StepDescriptors), "STEP_SECCOMP": int(StepSeccomp), "STEP_EXEC": int(StepExec),
 		"TAG_ARG": tagArg, "TAG_ENV": tagEnv, "TAG_CWD": tagDir, "TAG_IDS": tagIDs, "TAG_LANDLOCK": tagLandlock, "TAG_LANDLOCK_RULE": tagLandlockRule,
 		"TAG_AGENT_FILTER": tagAgentFilter, "TAG_INIT_FILTER": tagInitFilter, "TAG_NODE": tagNode, "TAG_DIR": tagMkdir, "TAG_MOUNT": tagMount,
-		"TAG_GROUP": tagGroup, "TAG_RLIMIT": tagRlimit, "TAG_AFFINITY": tagAffinity, "TAG_MASK": tagMask, "TAG_NETWORK": tagNetwork, "TAG_SOCKET": tagSocket, "TAG_END": tagEnd,
-		"FLAG_NESTED": flagNested, "FLAG_INNER_ROOT": flagInnerRoot, "FLAG_TERMINAL": flagTerminal, "FLAG_DIE_WITH_PARENT": flagDieWithParent, "FLAG_HELD": flagHeld,
+		"TAG_GROUP": tagGroup, "TAG_RLIMIT": tagRlimit, "TAG_AFFINITY": tagAffinity, "TAG_MASK": tagMask, "TAG_NETWORK": tagNetwork, "TAG_SOCKET": tagSocket, "TAG_SEED": tagSeed, "TAG_END": tagEnd,
+		"FLAG_NESTED": flagNested, "FLAG_INNER_ROOT": flagInnerRoot, "FLAG_TERMINAL": flagTerminal, "FLAG_DIE_WITH_PARENT": flagDieWithParent, "FLAG_HELD": flagHeld, "FLAG_PROGRAMS": flagPrograms, "EVENT_LISTENER": int(Listener),
 		"EVENT_FAILED": int(Failed), "EVENT_RUNNING": int(Running), "EVENT_STOPPED": int(Stopped), "EVENT_CONTINUED": int(Continued),
 		"EVENT_EXITED": int(Exited), "EVENT_FORKED": int(Forked), "TO_AGENT": int(ToAgent), "TO_GROUP": int(ToGroup), "TO_ALL": int(ToAll),
 		"MOUNT_HOST": int(MountHost), "MOUNT_BOX": int(MountBox), "MOUNT_TMPFS": int(MountTmpfs), "MOUNT_COVER": int(MountCover), "MOUNT_FD": int(MountFD),
@@ -65,7 +65,9 @@ func TestBothHalvesCountAlike(t *testing.T) {
 		delete(c, name)
 	}
 	for name := range c {
-		t.Errorf("%s is not in Go", name)
+		if name == strings.ToUpper(name) { // the others are C's own
+			t.Errorf("%s is not in Go", name)
+		}
 	}
 }
 

@@ -30,6 +30,13 @@ static void hand(int channel, int fd, int32_t err)
 		close(fd);
 }
 
+static enum socket_stage stage_of(const char *path)
+{
+	if (!*path)
+		return sockets_unbound;
+	return strrchr(path, '/') == path ? sockets_of_root : sockets_on_mounts;
+}
+
 /* A socket at a path of the box, which every process there may connect to. */
 static int bind_path(int fd, const char *path)
 {
@@ -57,15 +64,16 @@ static void hand_new(int channel, int family, int type, int protocol, const char
 
 /*
  * The supervisor cannot enter the box's network namespace as an ordinary user. A socket stays in the one where it was
- * made: so it is made here, and bound, configured and served from outside. Those with a path wait for the mounts.
+ * made: so it is made here, and bound, configured and served from outside. The box's root is the working directory until it
+ * is in its place.
  */
-void network_sockets(const struct instructions *in, int with_path)
+void network_sockets(const struct instructions *in, enum socket_stage stage)
 {
 	for (size_t i = 0; i < in->sockets.len; i++) {
 		const struct socket_wanted *s = in->sockets.items[i];
 
-		if (!*s->path == !with_path)
-			hand_new(*in->network, s->family, s->type, s->protocol, s->path);
+		if (stage_of(s->path) == stage)
+			hand_new(*in->network, s->family, s->type, s->protocol, s->path + (stage == sockets_of_root));
 	}
 }
 

@@ -99,7 +99,7 @@ static struct agent fork_agent(struct report *r, const struct instructions *in)
 	for (size_t i = 0; i < in->groups.len; i++)
 		close(*(const uint32_t *)in->groups.items[i]);
 	/* Before all that takes time: the supervisor works on them meanwhile. */
-	network_sockets(in, 0);
+	network_sockets(in, sockets_unbound);
 	if (in->ids->flags & FLAG_HELD)
 		send_message(FD_CONTROL, EVENT_FORKED, 0, child, NULL);
 	return (struct agent){ child, pair[0] };
@@ -120,23 +120,49 @@ static void await_release(struct report *r)
 		die(r, EBADMSG);
 }
 
-/* Hands a directory to the supervisor, and waits until it has filled it. */
-void share(struct report *r, int fd)
+/* Sends a message with a descriptor. */
+void send_with(int to, struct message *m, int fd)
 {
-	struct message m = { .kind = EVENT_SHARED };
-	struct iovec data = { &m, sizeof m };
+	struct iovec data = { m, sizeof *m };
 	union {
 		struct cmsghdr head;
 		char room[CMSG_SPACE(sizeof(int))];
 	} rights = { { 0 } };
 	struct msghdr all = { .msg_iov = &data, .msg_iovlen = 1, .msg_control = &rights, .msg_controllen = sizeof rights };
-	enum step step = r->step;
 
 	rights.head = (struct cmsghdr){ .cmsg_len = CMSG_LEN(sizeof fd), .cmsg_level = SOL_SOCKET, .cmsg_type = SCM_RIGHTS };
 	memcpy(CMSG_DATA(&rights.head), &fd, sizeof fd);
-	while (sendmsg(FD_CONTROL, &all, MSG_NOSIGNAL) < 0)
+	while (sendmsg(to, &all, MSG_NOSIGNAL) < 0)
 		if (errno != EINTR)
-			die(r, errno);
+			_exit(125);
+}
+
+/* Receives one; fd is -1 where none came along. Its result is that of recvmsg(2). */
+static ssize_t receive_with(int from, struct message *m, int *fd)
+{
+	struct iovec data = { m, sizeof *m };
+	union {
+		struct cmsghdr head;
+		char room[CMSG_SPACE(sizeof(int))];
+	} rights = { { 0 } };
+	struct msghdr all = { .msg_iov = &data, .msg_iovlen = 1, .msg_control = &rights, .msg_controllen = sizeof rights };
+	ssize_t n;
+
+	*fd = -1;
+	while ((n = recvmsg(from, &all, MSG_CMSG_CLOEXEC)) < 0 && errno == EINTR)
+		;
+	if (n > 0 && all.msg_controllen >= CMSG_LEN(sizeof *fd) && rights.head.cmsg_type == SCM_RIGHTS)
+		memcpy(fd, CMSG_DATA(&rights.head), sizeof *fd);
+	return n;
+}
+
+/* Hands a directory to the supervisor, and waits until it has filled it. */
+void share(struct report *r, int fd)
+{
+	struct message m = { .kind = EVENT_SHARED };
+	enum step step = r->step;
+
+	send_with(FD_CONTROL, &m, fd);
 	await_release(r);
 	r->step = step;
 }
@@ -145,12 +171,17 @@ static void release(struct report *r, struct agent a)
 {
 	struct message m;
 	ssize_t n;
+	int fd;
 
 	r->step = STEP_FORK;
 	if (send(a.gate, "", 1, MSG_NOSIGNAL) != 1 && errno != EPIPE)
 		die(r, errno);
-	while ((n = recv(a.gate, &m, sizeof m, 0)) < 0 && errno == EINTR)
-		;
+	while ((n = receive_with(a.gate, &m, &fd)) == sizeof m && m.kind == EVENT_LISTENER) {
+		if (fd < 0)
+			die(r, EBADMSG);
+		send_with(FD_CONTROL, &m, fd);
+		close(fd);
+	}
 	close(a.gate);
 	if (n == sizeof m) {
 		r->step = m.step;
@@ -177,7 +208,7 @@ static void shed(struct report *r, const struct instructions *in)
 		die(r, errno);
 	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
 		die(r, errno);
-	filter_load(r, &in->init);
+	filter_load(r, &in->init, 0);
 }
 
 /* Reaps what ended; leaves when it was the agent, and the kernel ends the rest of the pid namespace. */
@@ -248,7 +279,8 @@ void pid1(struct report *r, const struct instructions *in)
 	box_root(r, in);
 	box_mounts(r, in);
 	box_directories(r, in);
-	network_sockets(in, 1);
+	box_seeds(r, in);
+	network_sockets(in, sockets_on_mounts);
 	if (in->ids->flags & FLAG_HELD)
 		await_release(r);
 	release(r, started);
@@ -285,6 +317,8 @@ __attribute__((constructor(101))) static void boxinit(int argc, char **argv)
 		char end;
 		_exit(read(0, &end, 1) != 0);
 	}
+	if (strcmp(argv[1], "hook") == 0)
+		hook();
 	instructions_read(&r, &in);
 	if (strcmp(argv[1], "pid1") == 0)
 		pid1(&r, &in);

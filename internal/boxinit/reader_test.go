@@ -76,6 +76,9 @@ func printed(in Instructions) string {
 	for _, d := range in.Dirs {
 		line("mkdir mode %d uid %d gid %d\nat %x", d.Mode, d.UID, d.GID, d.Path)
 	}
+	for _, n := range in.Seeds {
+		line("seed mode %d\nat %x\nholds %x", n.Mode, n.Path, n.Content)
+	}
 	for _, m := range in.Mounts {
 		create := map[bool]int{true: 1}[m.Create]
 		line("mount %d create %d fd %d set %d clear %d dev %d ino %d", m.Kind, create, m.FD, m.Set, m.Clear, m.Dev, m.Ino)
@@ -108,6 +111,7 @@ func full() Instructions {
 		InitFilter:  []bpf.RawInstruction{{Op: 6, K: 9}},
 		Nodes:       []Node{{NodeDir, "/etc", 0o755, nil}, {NodeFile, "/etc/x", 0o444, []byte("a\x00b")}, {NodeLink, "/bin", 0, []byte("usr/bin")}, {NodeFile, "/e", 0o444, nil}},
 		Dirs:        []Dir{{"/run/user/1000", 0o700, 4, 5}},
+		Seeds:       []Node{{NodeFile, "/home/me/.x", 0o600, []byte("{}")}},
 		Mounts: []Mount{{Kind: MountHost, Source: "/usr", Target: "/usr", Set: 1 << 20, Clear: 1, Dev: 1 << 33, Ino: 1 << 62},
 			{Kind: MountTmpfs, Target: "/tmp", Data: "mode=1777", Create: true}, {Kind: MountFD, FD: FirstMount, Target: "/p"}},
 		Groups: []uint32{6, 7}, Limits: []Limit{{7, 1 << 50}, {4, 0}}, Affinity: []int{0, 3, 64},

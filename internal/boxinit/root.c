@@ -16,7 +16,7 @@ extern int mount(const char *, const char *, const char *, unsigned long, const 
 /* On the tmpfs that libcontainer mounted for the sources. */
 #define NEW_ROOT "/.box/root"
 
-static void make_file(struct report *r, const struct node *n, const char *path, const char *content)
+static int make_file(struct report *r, const struct node *n, const char *path, const char *content)
 {
 	int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, n->mode);
 
@@ -28,7 +28,26 @@ static void make_file(struct report *r, const struct node *n, const char *path, 
 			die(r, errno);
 		done += some > 0 ? some : 0;
 	}
-	close(fd);
+	return fd;
+}
+
+/* Files in the agent's own directories, which it may change; see box_directories. */
+void box_seeds(struct report *r, const struct instructions *in)
+{
+	mode_t old = umask(0);
+
+	r->step = STEP_HOME;
+	for (size_t i = 0; i < in->seeds.len; i++) {
+		const struct node *n = in->seeds.items[i];
+
+		r->detail = n->texts;
+		int fd = make_file(r, n, n->texts, n->texts + n->path_len + 1);
+		if (fchown(fd, in->ids->outer_uid, in->ids->outer_gid) < 0)
+			die(r, errno);
+		close(fd);
+	}
+	r->detail = NULL;
+	umask(old);
 }
 
 /* The working directory is the new root, where nobody else can write yet. */
@@ -48,7 +67,7 @@ static void make_node(struct report *r, const struct node *n)
 		made = symlink(content, path);
 		break;
 	case NODE_FILE:
-		make_file(r, n, path, content);
+		close(make_file(r, n, path, content));
 		break;
 	default:
 		die(r, EBADMSG);
@@ -75,6 +94,7 @@ void box_root(struct report *r, const struct instructions *in)
 		die(r, errno);
 	for (size_t i = 0; i < in->nodes.len; i++)
 		make_node(r, in->nodes.items[i]);
+	network_sockets(in, sockets_of_root);
 	int from = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);
 	if (from < 0)
 		die(r, errno);

@@ -47,9 +47,9 @@ func newApp(c *caller) *cli.App {
 		Before:                    c.chooseColor,
 		ExitErrHandler:            func(*cli.Context, error) {}, // or the library exits by itself
 		Commands: []*cli.Command{
-			newRun(c), newExplain(c), newCheck(c), newWhy(c), newTrust(c), newPs(c), newExec(c), newKill(c),
+			newRun(c), newInit(c), newExplain(c), newCheck(c), newWhy(c), newTrust(c), newPs(c), newExec(c), newKill(c),
 			newLog(c), newCost(c), newAttach(c), newLogs(c), newFreeze(c), newResume(c), newSupervise(c),
-			newDiff(c), newApply(c), newDiscard(c), newPrune(c),
+			newHook(c), newDiff(c), newApply(c), newDiscard(c), newPrune(c),
 			newDoctor(c), newTryCapture(), newVersion(c),
 		},
 	}

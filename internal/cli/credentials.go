@@ -2,6 +2,7 @@ package cli
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"sync"
@@ -9,10 +10,12 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"agentbox/internal/agents"
 	"agentbox/internal/egress"
 	"agentbox/internal/egress/authority"
 	"agentbox/internal/egress/credential"
 	"agentbox/internal/secret"
+	"agentbox/launch"
 	"agentbox/profile"
 )
 
@@ -33,7 +36,13 @@ func (n *network) open(ctx context.Context, p policy) ([]credential.Credential, 
 	n.stand.Placeholders = map[string]string{}
 	var list []credential.Credential
 	for i, row := range rows {
+		if _, taken := n.stand.Placeholders[row.Unless]; taken {
+			continue
+		}
 		source, err := p.secrets().Open(ctx, row.Source)
+		if row.Missing == "skip" && errors.Is(err, secret.ErrMissing) {
+			continue
+		}
 		if err != nil {
 			return nil, p.located(profile.Findings{{Key: fmt.Sprintf("credential[%d].source", i), Message: err.Error()}})
 		}
@@ -51,6 +60,21 @@ func (n *network) open(ctx context.Context, p policy) ([]credential.Credential, 
 		list = append(list, credential.Credential{Row: row, Source: hidden})
 	}
 	return list, nil
+}
+
+// seeds are the settings that the agent finds in its home.
+func (p policy) seeds(placeholders map[string]string) []launch.Seed {
+	f := agents.Facts{Home: p.plan.Files.Home, Workspace: p.plan.Workspace, Env: map[string]string{}}
+	for _, c := range p.plan.Network.Credentials {
+		if holder := placeholders[c.Name]; holder != "" && c.Env != "" {
+			f.Env[c.Env] = holder
+		}
+	}
+	var list []launch.Seed
+	for _, file := range agents.Settings(p.effective.Profile.Agent.Kind, f) {
+		list = append(list, launch.Seed{Path: file.Path, Content: file.Content})
+	}
+	return list
 }
 
 // unopened are the profile's credentials, of which no secret is read.

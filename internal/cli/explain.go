@@ -11,6 +11,7 @@ import (
 
 	cli "github.com/urfave/cli/v2"
 
+	"agentbox/internal/permission"
 	"agentbox/internal/seccomp"
 	"agentbox/launch"
 	"agentbox/profile"
@@ -54,6 +55,7 @@ type explanation struct {
 	Origins map[string]origin `json:"origins"`
 	Plan    launch.Plan       `json:"plan"`
 	Seccomp seccomp.Policy    `json:"seccomp"`
+	Rules   []permission.Row  `json:"rules"` // of [permissions], and what holds each
 }
 
 type origin struct {
@@ -75,7 +77,7 @@ func explain(_ context.Context, o explainOptions, c *caller) error {
 	p.plan.Env = withoutValues(p)
 	if o.json {
 		e := explanation{Version: 1, Name: p.name, Layers: p.effective.Layers, Profile: p.effective.Profile,
-			Origins: map[string]origin{}, Plan: p.plan, Seccomp: p.plan.Policy()}
+			Origins: map[string]origin{}, Plan: p.plan, Seccomp: p.plan.Policy(), Rules: p.rules.Rows}
 		for key, from := range p.effective.Origins {
 			e.Origins[key] = origin(from)
 		}
@@ -84,6 +86,7 @@ func explain(_ context.Context, o explainOptions, c *caller) error {
 	if err := c.explainProfile(p.effective); err != nil {
 		return err
 	}
+	c.explainRules(p)
 	c.explainPlan(p)
 	c.voice.findings(p.warnings)
 	return nil

@@ -18,7 +18,8 @@ const flagPrefix = "--"
 
 // profileOptions say which layers make up the profile.
 type profileOptions struct {
-	profile   string          // a preset, a name or a file; "" means the preset default
+	profile   string          // a preset, a name or a file; "" means the preset of the agent, or default
+	agent     string          // the preset of the command's program, or ""
 	workspace string          // absolute; "" leaves it to the profile
 	flags     []profile.Layer // one for each option that changes the profile
 }

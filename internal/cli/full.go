@@ -31,18 +31,20 @@ func (f *fullness) reached(ctx context.Context, r launch.Reached) bool {
 
 // stop freezes a box that has reached a limit; hint says what the person can do, by the session's ID.
 func (f *fullness) stop(ctx context.Context, r launch.Reached, hint string) bool {
-	if !f.attended {
-		return false
-	}
+	return f.attended && f.freeze(ctx, func() error { return f.record.frozenBy(r) }, r.String(), hint)
+}
+
+// freeze stops the box, puts why on the record and tells the person.
+func (f *fullness) freeze(ctx context.Context, record func() error, why, hint string) bool {
 	v := f.take()
-	if v == nil || v.freezeBox(ctx) != nil || f.record.frozenBy(r) != nil {
+	if v == nil || v.freezeBox(ctx) != nil || record() != nil {
 		return false
 	}
 	if f.terminal {
 		f.c.voice.newline = "\r\n"
 		defer func() { f.c.voice.newline = "\n" }()
 	}
-	f.c.voice.warnf("%s; the box is frozen", r)
+	f.c.voice.warnf("%s; the box is frozen", why)
 	f.c.voice.hint(fmt.Sprintf(hint, v.box.ID()))
 	return true
 }

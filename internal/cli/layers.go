@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -34,6 +35,7 @@ type loader struct {
 	pins   pins
 	from   map[string]string // names in extends → the directory of the file that wrote them
 	ws     string            // the workspace, without links
+	usual  string            // the preset that goes under layers without one
 }
 
 // A loaded profile is merged and checked, but no fact of the host has been looked at.
@@ -53,7 +55,8 @@ type fileLayer struct {
 
 // load merges the profile's layers: preset, system, user, named, project, flags.
 func (l *loader) load(o profileOptions) (loaded, error) {
-	out := loaded{name: "default"}
+	l.usual = cmp.Or(o.agent, "default")
+	out := loaded{name: l.usual}
 	preset := ""
 	files, err := l.commonFiles()
 	if err != nil {
@@ -148,7 +151,7 @@ func unreadable(err error) error {
 }
 
 // merge lays the layers over one another. Without a preset at the bottom of any of them there would be no masks, so
-// the preset default goes under layers that extend none.
+// the usual preset goes under layers that extend none.
 func (l *loader) merge(preset string, files []fileLayer, flags []profile.Layer) (*profile.Effective, profile.Findings) {
 	l.from = map[string]string{}
 	var layers []profile.Layer
@@ -166,7 +169,7 @@ func (l *loader) merge(preset string, files []fileLayer, flags []profile.Layer) 
 		}
 	}
 	if preset == "" {
-		preset = "default"
+		preset = l.usual
 	}
 	bottom, _ := profile.Preset(preset)
 	return profile.Merge(append([]profile.Layer{bottom}, layers...), l.lookup)

@@ -95,6 +95,11 @@ func (c *caller) showRecord(r audit.Record, raw bool) {
 		c.voice.script(r.Line() + "\n")
 		return
 	}
+	if e, err := r.Event(); err == nil {
+		if start, ok := e.(*audit.ProgramStart); ok && start.Missing {
+			return // a shell looks for each program in all of PATH
+		}
+	}
 	c.voice.printf("%s  %s  %s\n", r.Time.Local().Format("2006-01-02 15:04:05.000"), pad(string(r.Type), 18), summary(r))
 }
 
@@ -164,7 +169,7 @@ func laterSummary(e audit.Event, r audit.Record) string {
 	case *audit.Discard:
 		return discardSummary(e)
 	}
-	return cmp.Or(networkSummary(e), string(r.Data))
+	return cmp.Or(networkSummary(e), toolSummary(e), string(r.Data))
 }
 
 func argvText(argv []audit.Text) string {

@@ -42,6 +42,7 @@ type network struct {
 func (c *caller) network(ctx context.Context, p policy, record *recorder, full *fullness) (*network, error) {
 	n := &network{plan: p.effective.Profile.Network, record: record, box: make(chan *launch.Box, 1), inspected: audit.Texts(p.plan.Network.Inspected)}
 	if n.plan.Mode == launch.NoNetwork {
+		n.stand.Seeds = p.seeds(nil)
 		return n, nil
 	}
 	compiled, registries, missing, err := p.egress(ctx)
@@ -62,6 +63,7 @@ func (c *caller) network(ctx context.Context, p policy, record *recorder, full *
 	if o.Credentials, err = n.open(ctx, p); err != nil {
 		return n, err
 	}
+	n.stand.Seeds = p.seeds(n.stand.Placeholders)
 	if o.Authority, err = p.authority(compiled); err != nil {
 		return n, err
 	}

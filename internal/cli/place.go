@@ -47,6 +47,7 @@ func (p policy) shownSecrets() profile.Findings {
 	var found profile.Findings
 	check := func(key, reference string) {
 		path, ok := strings.CutPrefix(reference, "file:")
+		path, _, _ = strings.Cut(path, "#")
 		if path = resolveLonger(expandHome(path, p.host.Files.Home, p.host.Files.Home)); ok && p.shows(path) {
 			found = append(found, profile.Finding{Key: key, Message: "the box shows " + path + ", so the agent could read the secret",
 				Hint: "keep it elsewhere, or mask it"})

@@ -3,11 +3,14 @@ package cli
 import (
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
 
 	cli "github.com/urfave/cli/v2"
 
+	"agentbox/internal/agents"
+	"agentbox/internal/permission"
 	"agentbox/internal/workspace"
 	"agentbox/launch"
 	"agentbox/profile"
@@ -27,6 +30,7 @@ type policy struct {
 	host     launch.Host
 	plan     launch.Plan
 	warnings profile.Findings
+	rules    permission.Compiled
 }
 
 func planOptionsFrom(ctx *cli.Context) (planOptions, error) {
@@ -35,10 +39,23 @@ func planOptionsFrom(ctx *cli.Context) (planOptions, error) {
 	if o.profileOptions, err = profileOptionsFrom(ctx); err != nil {
 		return o, err
 	}
+	o.agent = agentOf(o.command)
 	if o.dir, err = value(ctx, "dir"); err == nil && o.dir != "" {
 		o.dir, err = filepath.Abs(o.dir)
 	}
 	return o, err
+}
+
+// agentOf is the preset of a command that is started by its name or its path.
+func agentOf(command []string) string {
+	if len(command) == 0 {
+		return ""
+	}
+	program, err := exec.LookPath(command[0])
+	if err != nil {
+		program = command[0]
+	}
+	return agents.Preset(program)
 }
 
 func dirFlag() cli.Flag {
@@ -77,6 +94,12 @@ func decide(o planOptions) (policy, error) {
 		return p, p.findings
 	}
 	p.warnings = p.findings
+	if err := p.layRules(o.terminal); err != nil {
+		return p, err
+	}
+	if err := p.asksItsHook(o.command); err != nil {
+		return p, err
+	}
 	if err := p.host.Look(p.effective.Profile); err != nil {
 		return p, p.located(err)
 	}
@@ -87,7 +110,7 @@ func decide(o planOptions) (policy, error) {
 	if p.plan, err = launch.NewPlan(p.effective.Profile, p.host, request); err != nil {
 		return p, p.located(err)
 	}
-	if f := append(p.ownPlaces(l), p.shownSecrets()...); len(f) > 0 {
+	if f := slices.Concat(p.ownPlaces(l), p.shownSecrets(), p.managed()); len(f) > 0 {
 		return p, p.located(f)
 	}
 	if o.dir != "" && p.plan.Dir != o.dir {

@@ -38,6 +38,8 @@ type result struct {
 
 	record   *recorder // nil until there is a log
 	network  *network
+	tools    *toolCalls // nil where no hook is answered
+	programs *programLog
 	kept     *keeper // nil without an overlay
 	agentEnd launch.Result
 	asked    bool        // somebody outside asked the agent to end

@@ -87,6 +87,8 @@ func run(ctx context.Context, o runOptions, c *caller) error {
 	}
 	err = notStarted(err)
 	r.over(err)
+	r.programs.close()
+	r.tools.close()
 	r.network.close()
 	r.record.end(r, r.agentEnd)
 	err = r.kept.settle(ctx, r, err)
@@ -146,10 +148,16 @@ func supervise(ctx context.Context, o runOptions, c *caller, r *result) error {
 	if r.network, err = c.network(ctx, p, r.record, full); err != nil {
 		return err
 	}
+	if r.tools, err = c.tools(p, r.record, full); err != nil {
+		return err
+	}
+	if r.programs, err = c.programs(p, r.record, full, r.tools.hears); err != nil {
+		return err
+	}
 	p.plan.Equip(r.network.stand)
 	label := launch.Label{ID: r.Session, Profile: p.name, Before: r.onDisk, Writes: r.kept.dir()}
 	label.Full = full.reached
-	label.Network = r.network.serve
+	label.Network, label.Hook, label.Programs = r.network.serve, r.tools.serve, r.programs.serve
 	box, err := launch.Start(ctx, p.plan, streams, label)
 	if err != nil {
 		return startFailure(ctx, err, p.plan)
@@ -163,8 +171,8 @@ func supervise(ctx context.Context, o runOptions, c *caller, r *result) error {
 	if loud {
 		c.announce(box.ID(), p, o.background == nil)
 	}
-	signals.deliverTo(box)
 	stop := serve(ctx, box, r.record, full)
+	signals.deliverTo(thawing{box, full, r.tools})
 	unheard := o.background.began(ctx, box, c)
 	if unheard != nil {
 		_ = box.Kill()
@@ -177,6 +185,8 @@ func supervise(ctx context.Context, o runOptions, c *caller, r *result) error {
 	if unheard != nil {
 		return unheard
 	}
+	r.programs.close()
+	r.tools.close()
 	r.network.close() // what was open is counted then
 	r.network.spent.over(r, &end)
 	c.reached(end)

@@ -2,6 +2,7 @@ package cli
 
 import (
 	"context"
+	"errors"
 	"os"
 	"sync"
 	"time"
@@ -100,6 +101,29 @@ func (v *control) signal(r session.Request) error {
 		return v.resumeBox()
 	}
 	return nil
+}
+
+// A thawing box is one that can be asked to end while it is frozen.
+type thawing struct {
+	*launch.Box
+	full  *fullness
+	tools *toolCalls
+}
+
+// Signal passes a signal on. A frozen box that is asked to end is resumed, or it could not; one that was frozen because
+// nobody knows what it did gets no time.
+func (t thawing) Signal(s unix.Signal) error {
+	if !ends(s) || t.Session().Info().State != session.Frozen {
+		return t.Box.Signal(s)
+	}
+	if t.tools.stopped() {
+		return t.Kill()
+	}
+	err := t.Box.Signal(s)
+	if v := t.full.take(); v != nil {
+		err = errors.Join(err, v.resumeBox())
+	}
+	return err
 }
 
 // freezeBox stops the box, or leaves it as it was.

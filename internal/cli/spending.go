@@ -15,20 +15,19 @@ import (
 
 // A spending says what becomes of a box that spends its budget.
 type spending struct {
-	c      *caller
 	record *recorder
 	full   *fullness
 	limits profile.Budget
 
+	held  *heldBack
 	mu    sync.Mutex
-	later []string // what is to be said when the agent has given the terminal back
 	ended *launch.Reached
 	cost  meter.NanoUSD
 	used  int64
 }
 
 func (c *caller) spending(p policy, record *recorder, full *fullness) *spending {
-	return &spending{c: c, record: record, full: full, limits: p.effective.Profile.Budget}
+	return &spending{record: record, full: full, limits: p.effective.Profile.Budget, held: &heldBack{c: c, terminal: full.terminal}}
 }
 
 func (s *spending) budget(p profile.Profile) egress.Budget {
@@ -54,11 +53,11 @@ func (s *spending) warn(c meter.Charge) {
 	if c.Reached { // which says more
 		return
 	}
-	s.say(fmt.Sprintf("%s of the budget of %s spent", s.share(c), s.limit()))
+	s.held.say(fmt.Sprintf("%s of the budget of %s spent", s.share(c), s.limit()))
 }
 
 func (s *spending) unpriced(model string) {
-	s.say(fmt.Sprintf("the price of the model %s is not known: it is counted as the dearest; a [[price]] of the profile can say better", model))
+	s.held.say(fmt.Sprintf("the price of the model %s is not known: it is counted as the dearest; a [[price]] of the profile can say better", model))
 }
 
 // reached does what budget.on_limit says. Requests are refused from here on in any case.
@@ -67,7 +66,7 @@ func (s *spending) reached(c meter.Charge) {
 	switch {
 	case s.limits.OnLimit == "freeze" && s.full.stop(context.Background(), r, `"agentbox cost %[1]s" shows what for, "agentbox resume %[1]s" lets it go on without its models, "agentbox kill %[1]s" ends it`):
 	case s.limits.OnLimit == "refuse":
-		s.say(r.String() + "; further requests to models are refused")
+		s.held.say(r.String() + "; further requests to models are refused")
 	default: // where nobody would resume it, a frozen box would stay for ever
 		r.Ended = true
 		s.mu.Lock()
@@ -103,27 +102,14 @@ func (s *spending) share(c meter.Charge) string {
 
 func dollars(usd float64) string { return meter.FromUSD(usd).String() }
 
-// say tells the person, at once where the agent does not have the terminal.
-func (s *spending) say(text string) {
-	if !s.full.terminal {
-		s.c.voice.warnf("%s", text)
-		return
-	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.later = append(s.later, text)
-}
-
 // over says what was held back, and puts the end that the budget made into how the session ended.
 func (s *spending) over(r *result, end *launch.Result) {
 	if s == nil {
 		return
 	}
+	s.held.flush()
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for _, text := range s.later {
-		s.c.voice.warnf("%s", text)
-	}
 	if s.used > 0 {
 		r.Spent = &spentResult{CostUSD: s.cost.USD(), Tokens: s.used}
 	}

@@ -307,6 +307,8 @@ type event struct {
 	Credential, Where, Via, Host, Path, Model, Error string
 	Port                                             int
 	Argv, Credentials                                []string
+
+	Tool, ID, Decision, Rule, Reason, Why, Action string
 }
 
 // events are those of a type, of the session that was last.

@@ -32,6 +32,10 @@ func agentConditions() []Rule {
 		{"filters of its own, without a listener", []string{"seccomp"}, []Clause{
 			{[]Test{clear(1, "flags", newListener)}, Allow},
 		}, eperm},
+		// A limit of its parent's is a way to keep that from starting programs, such as the hook that answers its tool calls.
+		{"limits of its own alone", []string{"prlimit64"}, []Clause{
+			{[]Test{{0, "pid", every, []uint32{0}}}, Allow},
+		}, eperm},
 		{"the personalities moby allows", []string{"personality"}, []Clause{
 			{[]Test{{0, "persona", every, []uint32{0, perLinux32, uname26, uname26 | perLinux32, every}}}, Allow},
 		}, eperm},

@@ -36,7 +36,7 @@ var agentAllowed = []group{
 		process_mrelease remap_file_pages`},
 	{"processes and threads", `arch_prctl execve execveat exit exit_group fork futex futex_requeue futex_wait
 		futex_waitv futex_wake get_robust_list get_thread_area getcpu getpgid getpgrp getpid getppid getpriority
-		getrlimit getrusage getsid gettid ioprio_get ioprio_set kill pidfd_open pidfd_send_signal prctl prlimit64
+		getrlimit getrusage getsid gettid ioprio_get ioprio_set kill pidfd_open pidfd_send_signal prctl
 		restart_syscall rseq rt_sigaction rt_sigpending rt_sigprocmask rt_sigqueueinfo rt_sigreturn rt_sigsuspend
 		rt_sigtimedwait rt_tgsigqueueinfo sched_get_priority_max sched_get_priority_min sched_getaffinity
 		sched_getattr sched_getparam sched_getscheduler sched_rr_get_interval sched_setaffinity sched_setattr
@@ -99,18 +99,21 @@ func agentPolicy(a arch, o Options) Policy {
 		expand(agentAllowed, Allow), agentConditions(), expand(agentRefused, Errno(unix.EPERM)),
 		expand(agentAbsent, Errno(unix.ENOSYS)))
 	if o.Pinned {
-		p.refuse("sched_setaffinity", "the processors, which are a limit")
+		p.move("the processors, which are a limit", Errno(unix.EPERM), "sched_setaffinity")
+	}
+	if o.Programs {
+		p.move("programs, which go on the record", Notify, "execve", "execveat")
 	}
 	p.Rules = native(a, p.Rules)
 	return p
 }
 
-// refuse takes a call out of the rule that it stands in.
-func (p *Policy) refuse(name, about string) {
+// move takes calls out of the rules that they stand in, and gives them one of their own.
+func (p *Policy) move(about string, to Action, names ...string) {
 	for i, r := range p.Rules {
-		p.Rules[i].Names = slices.DeleteFunc(r.Names, func(n string) bool { return n == name })
+		p.Rules[i].Names = slices.DeleteFunc(r.Names, func(n string) bool { return slices.Contains(names, n) })
 	}
-	p.Rules = append(p.Rules, Rule{About: about, Names: []string{name}, Otherwise: Errno(unix.EPERM)})
+	p.Rules = append(p.Rules, Rule{About: about, Names: names, Otherwise: to})
 }
 
 func initPolicy(a arch, o Options) Policy {

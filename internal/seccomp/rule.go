@@ -14,6 +14,7 @@ type Action uint32
 const (
 	Allow       Action = unix.SECCOMP_RET_ALLOW
 	KillProcess Action = unix.SECCOMP_RET_KILL_PROCESS
+	Notify      Action = unix.SECCOMP_RET_USER_NOTIF // the supervisor decides; seccomp_unotify(2)
 )
 
 // Errno returns the action that makes a call fail with e.
@@ -28,6 +29,8 @@ func (a Action) String() string {
 		return "allow"
 	case a == KillProcess:
 		return "kill process"
+	case a == Notify:
+		return "ask the supervisor"
 	case a == 0:
 		return "kill thread"
 	case a&unix.SECCOMP_RET_ACTION == unix.SECCOMP_RET_ERRNO:

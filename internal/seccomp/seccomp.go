@@ -26,6 +26,8 @@ type Options struct {
 	Arch string // as runtime.GOARCH names it: amd64 or arm64
 	// Pinned says that the processors a process may run on are a limit: the agent may not choose others.
 	Pinned bool
+	// Programs has the supervisor asked before each program is started.
+	Programs bool
 	// Sockets lets PID 1 make TCP sockets, which it hands to the supervisor.
 	Sockets bool
 }

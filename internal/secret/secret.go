@@ -10,9 +10,11 @@ package secret
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
@@ -41,7 +43,7 @@ func (r Reader) Read(ctx context.Context, reference string) (string, error) {
 	case "env":
 		var ok bool
 		if text, ok = r.Env(rest); !ok {
-			return "", fmt.Errorf("the variable %s is not set", rest)
+			return "", &missing{fmt.Sprintf("the variable %s is not set", rest)}
 		}
 	case "file":
 		text, err = r.file(rest)
@@ -54,7 +56,7 @@ func (r Reader) Read(ctx context.Context, reference string) (string, error) {
 		return "", err
 	}
 	if text = strings.TrimRight(text, "\r\n"); text == "" {
-		return "", errors.New("it is empty")
+		return "", &missing{"it is empty"}
 	}
 	return text, nil
 }
@@ -66,9 +68,21 @@ func (r Reader) expanded(path string) string {
 	return path
 }
 
-func (r Reader) file(path string) (string, error) {
-	path = r.expanded(path)
+// ErrMissing is that there is nothing where a reference leads: no such variable, file or key.
+var ErrMissing = errors.New("missing")
+
+type missing struct{ text string }
+
+func (m *missing) Error() string        { return m.text }
+func (m *missing) Is(target error) bool { return target == ErrMissing }
+
+// file reads a file, or of a JSON file the text behind the keys that follow "#".
+func (r Reader) file(reference string) (string, error) {
+	path, keys, within := strings.Cut(r.expanded(reference), "#")
 	f, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0)
+	if errors.Is(err, fs.ErrNotExist) {
+		return "", &missing{err.Error()}
+	}
 	if err != nil {
 		return "", err
 	}
@@ -80,5 +94,26 @@ func (r Reader) file(path string) (string, error) {
 	if len(data) > maxSize {
 		return "", fmt.Errorf("%s: %w", path, errTooMuch)
 	}
+	if within && err == nil {
+		return textAt(path, data, strings.Split(keys, "."))
+	}
 	return string(data), err
+}
+
+// textAt is the text behind keys of a JSON object. No error shows what the file holds.
+func textAt(path string, data []byte, keys []string) (string, error) {
+	for _, key := range keys {
+		var object map[string]json.RawMessage
+		if err := json.Unmarshal(data, &object); err != nil {
+			return "", fmt.Errorf("%s is no JSON object at %q", path, key)
+		}
+		if data = object[key]; data == nil {
+			return "", &missing{fmt.Sprintf("%s has no %q", path, key)}
+		}
+	}
+	var text string
+	if err := json.Unmarshal(data, &text); err != nil {
+		return "", fmt.Errorf("%s has no text at %q", path, keys[len(keys)-1])
+	}
+	return text, nil
 }

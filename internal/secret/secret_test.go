@@ -15,7 +15,7 @@ import (
 func reader(t *testing.T) Reader {
 	t.Helper()
 	home := t.TempDir()
-	for name, text := range map[string]string{"key": "s3cret\n", "empty": "\n", "large": strings.Repeat("x", maxSize+1), "ws/tool": "#!/bin/sh\necho theirs\n", "bin/tool": "#!/bin/sh\necho \"$1\"; pwd\n", "bin/loud": "#!/bin/sh\nhead -c 100000 /dev/zero\n", "bin/fails": "#!/bin/sh\necho s3cret; exit 3\n"} {
+	for name, text := range map[string]string{"key": "s3cret\n", "empty": "\n", "large": strings.Repeat("x", maxSize+1), "login": `{"oauth": {"token": "s3cret", "n": 1}}`, "ws/tool": "#!/bin/sh\necho theirs\n", "bin/tool": "#!/bin/sh\necho \"$1\"; pwd\n", "bin/loud": "#!/bin/sh\nhead -c 100000 /dev/zero\n", "bin/fails": "#!/bin/sh\necho s3cret; exit 3\n"} {
 		path := filepath.Join(home, name)
 		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
 			t.Fatal(err)
@@ -42,6 +42,10 @@ func TestRead(t *testing.T) {
 		"a variable that is empty":       {"env:EMPTY", "", "it is empty"},
 		"a file, without its line break": {"file:~/key", "s3cret", ""},
 		"a file that is not there":       {"file:~/none", "", "no such file"},
+		"a text in a JSON file":          {"file:~/login#oauth.token", "s3cret", ""},
+		"a key that it has not":          {"file:~/login#oauth.other", "", `has no "other"`},
+		"a key of what is no object":     {"file:~/login#oauth.token.x", "", `is no JSON object at "x"`},
+		"a key of what is no text":       {"file:~/login#oauth.n", "", `has no text at "n"`},
 		"an empty file":                  {"file:~/empty", "", "it is empty"},
 		"a file that is too large":       {"file:~/large", "", "more than a secret"},
 		"a directory":                    {"file:~/bin", "", "is not a file"},

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"strings"
 	"sync"
@@ -235,7 +236,11 @@ type identity struct {
 func (w *watched) read(ctx context.Context) (reading, error) {
 	before := w.seen
 	w.seen = nil
-	info, err := os.Stat(w.path)
+	file, _, _ := strings.Cut(w.path, "#")
+	info, err := os.Stat(file)
+	if errors.Is(err, fs.ErrNotExist) {
+		return reading{}, &missing{err.Error()}
+	}
 	if err != nil {
 		return reading{}, err
 	}

@@ -59,6 +59,12 @@ int main(void)
 		printf("mkdir mode %u uid %u gid %u\n", d->mode, d->uid, d->gid);
 		text("at", d->path);
 	}
+	for (size_t i = 0; i < in.seeds.len; i++) {
+		struct node *n = in.seeds.items[i];
+		printf("seed mode %u\n", n->mode);
+		text("at", n->texts);
+		hex("holds", n->texts + n->path_len + 1, n->content_len);
+	}
 	for (size_t i = 0; i < in.mounts.len; i++) {
 		struct mount *m = in.mounts.items[i];
 		const char *target = m->texts + strlen(m->texts) + 1;

@@ -1,0 +1,110 @@
+package cli
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"strconv"
+	"sync"
+	"sync/atomic"
+
+	"golang.org/x/sys/unix"
+
+	"agentbox/internal/audit"
+	"agentbox/internal/programs"
+	"agentbox/launch"
+	"agentbox/limits"
+)
+
+// programLog puts the programs of one box on the record, and counts them against limits.execs.
+type programLog struct {
+	record *recorder
+	watch  *programs.Watch
+	held   *heldBack
+	limit  int64 // 0: none
+	count  atomic.Int64
+	over   atomic.Bool
+	hook   func(programs.Start) // hears of each
+	once   sync.Once            // of close
+}
+
+// programs prepares the record of programs; nil where the profile wants none.
+func (c *caller) programs(p policy, record *recorder, full *fullness, hook func(programs.Start)) (*programLog, error) {
+	if !p.plan.Programs {
+		return nil, nil
+	}
+	if !p.plan.Seccomp {
+		if p.effective.Profile.Limits.Execs > 0 {
+			return nil, &launch.MissingError{Layer: "seccomp", Err: errors.New("limits.execs needs it")}
+		}
+		return nil, nil
+	}
+	l := &programLog{record: record, limit: p.effective.Profile.Limits.Execs, held: &heldBack{c: c, terminal: full.terminal}, hook: hook}
+	var err error
+	l.watch, err = programs.New(programs.Options{Started: l.started, Ended: l.ended})
+	return l, err
+}
+
+// serve is for launch.Label.
+func (l *programLog) serve(listener *os.File) error { return l.watch.Add(listener) }
+
+// close ends it when nothing of the box runs any more.
+func (l *programLog) close() {
+	if l != nil {
+		l.once.Do(l.watch.Close)
+		l.held.flush()
+	}
+}
+
+// started puts a program on the record. What cannot be recorded does not run, unless the profile lets the log go.
+func (l *programLog) started(s programs.Start) unix.Errno {
+	e := &audit.ProgramStart{PID: s.PID, Parent: s.Parent, UID: s.UID, Path: audit.Text(s.Path), Argv: audit.Texts(s.Argv), Cut: s.Cut,
+		Dir: audit.Text(s.Dir), Missing: s.Missing}
+	var errno unix.Errno
+	if !s.Missing && l.limit > 0 && l.count.Add(1) > l.limit {
+		errno, e.Refused = unix.EAGAIN, "limits.execs"
+	}
+	if err := l.append(e); err != nil {
+		return unix.EPERM
+	}
+	if errno != 0 {
+		if !l.over.Swap(true) {
+			l.reached()
+		}
+		return errno
+	}
+	if l.hook != nil {
+		l.hook(s)
+	}
+	return 0
+}
+
+// reached says so once; every further program is refused.
+func (l *programLog) reached() {
+	r := launch.Reached{Name: limits.Execs, Value: strconv.FormatInt(l.limit, 10)}
+	_ = l.append(&audit.LimitReached{Name: audit.Text(r.Name), Value: audit.Text(r.Value)})
+	l.held.say(fmt.Sprintf("%s; no further program starts", r))
+}
+
+func (l *programLog) ended(e programs.End) {
+	end := &audit.ProgramEnd{PID: e.PID, Path: audit.Text(e.Path), Microseconds: e.Ran.Microseconds()}
+	switch {
+	case !e.Known:
+		end.How = "unknown"
+	case e.Status.Signaled():
+		end.How, end.Signal = "signaled", audit.Text(signalName(e.Status.Signal()))
+	default:
+		end.How, end.ExitCode = "exited", e.Status.ExitStatus()
+	}
+	_ = l.append(end)
+}
+
+func (l *programLog) append(e audit.Event) error {
+	if l.record.log == nil {
+		return nil
+	}
+	if err := l.record.log.Append(e); err != nil && !l.record.goesOn {
+		return err
+	}
+	return nil
+}
