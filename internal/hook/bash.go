@@ -173,18 +173,45 @@ func touches(a shell.Analysis) []reach {
 	for _, cmd := range a.Commands {
 		for i, w := range cmd.Words {
 			for _, name := range names(w, i == 0) {
-				list = append(list, reach{name: name, reading: true, writing: slices.Contains(writers, cmd.Name) && i > 0, pattern: w.Pattern})
+				list = append(list, reach{name: name, reading: true, writing: slices.Contains(writers, cmd.Name) && i > 0 || isOutput(cmd, i), pattern: w.Pattern})
 			}
 		}
 	}
 	return list
 }
 
+// isOutput reports a word that names the file which a program writes, as most options do that are called so.
+func isOutput(cmd shell.Command, i int) bool {
+	option := func(w shell.Word) bool { return strings.HasPrefix(w.Text, "--output") }
+	if i > 0 && (option(cmd.Words[i]) && strings.Contains(cmd.Words[i].Text, "=")) {
+		return true
+	}
+	return i > 1 && (option(cmd.Words[i-1]) || cmd.Words[i-1].Text == "-o")
+}
+
+// isHidden reports words whose text does not show which file they name.
+func isHidden(a shell.Analysis) bool {
+	hidden := func(w shell.Word) bool {
+		known := strings.HasPrefix(pathText(w), "$HOME/") || strings.HasPrefix(pathText(w), "${HOME}/") || strings.HasPrefix(pathText(w), "$PWD/")
+		elsewhere := w.Tilde && w.Text != "~" && !strings.HasPrefix(w.Text, "~/") // ~+, ~-, ~user
+		return w.Several || elsewhere || !w.Literal && (!known || strings.Count(w.Text, "$") > 1)
+	}
+	for _, cmd := range a.Commands {
+		if !slices.Contains([]string{"echo", "printf", "test", "["}, cmd.Name) && !begins(cmd, "git commit") && slices.ContainsFunc(cmd.Words[1:], hidden) {
+			return true
+		}
+	}
+	return slices.ContainsFunc(a.Files, func(f shell.File) bool { return hidden(f.Word) })
+}
+
 func pathText(w shell.Word) string {
 	if w.Literal && strings.HasPrefix(w.Text, "~") && !w.Tilde {
 		return "./" + w.Text
 	}
-	return strings.Trim(w.Text, `"`)
+	if !w.Literal {
+		return strings.ReplaceAll(w.Text, `"`, "")
+	}
+	return w.Text
 }
 
 // names are the paths that a word may be: itself, and what follows an option or an equals sign in it.
@@ -244,8 +271,8 @@ func (c call) wanders(a shell.Analysis) (dirs []string, sure bool) {
 func (c call) touched(a shell.Analysis) (Answer, bool) {
 	dirs, sure := c.wanders(a)
 	list := touches(a)
-	if (!sure || len(list) > maxReached) && c.p.guardsPaths() {
-		return Answer{Rule: "default: not-understood", Reason: "the text does not show which files this is about (cd with a variable, or too many): write full paths, a few at a time."}, true
+	if c.p.guardsPaths() && (!sure || len(list) > maxReached || c.p.star && isHidden(a)) {
+		return Answer{Rule: "default: not-understood", Reason: "the text does not show which files this is about: write the paths out, a few at a time, without variables and braces."}, true
 	}
 	for _, dir := range dirs {
 		at := c
@@ -348,6 +375,9 @@ func (c call) writesAllowed(a shell.Analysis) string {
 		return ""
 	}
 	for _, r := range touches(a) {
+		if r.writing && r.name != "/dev/null" && !slices.ContainsFunc(c.p.allow, func(a rule) bool { return a.Tool == "Edit" && (a.Spec == "" || c.lies(r.name, *a.where)) }) {
+			return fmt.Sprintf("no rule of the profile allows to write %q", r.name)
+		}
 		if !path.IsAbs(r.name) && !strings.HasPrefix(r.name, "~") && !strings.HasPrefix(r.name, "..") && !strings.HasPrefix(r.name, "$") || r.name == "/dev/null" {
 			continue
 		}

@@ -117,13 +117,16 @@ func component(rule, name string) bool {
 	if ok, err := path.Match(rule, name); ok || err != nil {
 		return true
 	}
-	if !strings.ContainsAny(name, "*?[{") {
+	if !strings.ContainsAny(name, "*?[{(") {
 		return false
+	}
+	if strings.ContainsAny(name, "{(") {
+		return true
 	}
 	if strings.HasPrefix(rule, ".") && !strings.HasPrefix(name, ".") {
 		return false // no pattern names what begins with a dot, unless it does
 	}
-	if !strings.ContainsAny(rule, `*?[\`) && !strings.Contains(name, "{") {
+	if !strings.ContainsAny(rule, `*?[\`) {
 		ok, err := path.Match(name, rule)
 		return ok || err != nil
 	}

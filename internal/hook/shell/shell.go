@@ -30,6 +30,7 @@ type Word struct {
 	Literal bool   // no variable or substitution is in it
 	Pattern bool   // bash would expand it to names of files, or to several words
 	Tilde   bool   // it begins with a tilde that bash expands
+	Several bool   // it has braces or an extended pattern, which this package does not expand
 }
 
 // A Command is one program, builtin or function that the line would start.
@@ -200,6 +201,7 @@ func (a *analyzer) command(c syntax.Command, f from) {
 		}
 	case *syntax.TestClause, *syntax.ArithmCmd, *syntax.LetClause:
 		a.inner(c, f)
+		a.evaluated(c)
 	default:
 		a.unclear("it has a construct in it that is not known")
 	}
@@ -213,6 +215,8 @@ func (a *analyzer) inner(n syntax.Node, f from) {
 	f = from{via: f.via}
 	syntax.Walk(n, func(n syntax.Node) bool {
 		switch n := n.(type) {
+		case *syntax.ParamExp:
+			a.expansion(n)
 		case *syntax.CmdSubst:
 			a.stmts(n.Stmts, f)
 			return false
@@ -289,6 +293,7 @@ func (a *analyzer) declare(c *syntax.DeclClause, f from) {
 		a.inner(arg, f)
 		if arg.Name != nil && !arg.Naked {
 			a.assigned(arg.Name.Value)
+			a.value(arg.Value)
 		} else if arg.Value != nil {
 			w := word(arg.Value)
 			if !w.Literal {
@@ -303,6 +308,7 @@ func (a *analyzer) declare(c *syntax.DeclClause, f from) {
 func (a *analyzer) call(c *syntax.CallExpr, f from) {
 	for _, as := range c.Assigns {
 		a.inner(as, f)
+		a.value(as.Value)
 		if as.Name != nil {
 			a.assigned(as.Name.Value)
 			f.env = append(slices.Clone(f.env), as.Name.Value)
@@ -325,13 +331,20 @@ func (a *analyzer) start(words []Word, f from) {
 	switch {
 	case !first.Literal:
 		a.unclear("the name of a program comes from a variable or a substitution: write it out")
-	case first.Pattern:
+	case first.Pattern && first.Text != "[":
 		a.unclear("the name of a program is a pattern: write it out")
 	case strings.ContainsFunc(first.Text, func(r rune) bool { return r <= ' ' || r > '~' }):
 		a.unclear("the name of a program has unusual characters in it: %q", first.Text)
 	}
 	a.add(words, f)
 	name := programName(first)
+	if slices.Contains(evaluating, name) {
+		for _, w := range words[1:] {
+			if strings.Contains(w.Text, "[") {
+				a.index(w)
+			}
+		}
+	}
 	if unwrap := unwrapperOf(name); unwrap != nil {
 		if len(f.via) >= maxDepth {
 			a.broken("it is nested too deeply")
@@ -346,7 +359,7 @@ func (a *analyzer) add(words []Word, f from) {
 }
 
 func programName(w Word) string {
-	if !w.Literal || w.Pattern || w.Text == "" {
+	if !w.Literal || w.Pattern && w.Text != "[" || w.Text == "" {
 		return ""
 	}
 	if w.Text == "." {
@@ -357,20 +370,4 @@ func programName(w Word) string {
 		return base
 	}
 	return name
-}
-
-// assigned notices variables that decide which program runs, or what it loads.
-func (a *analyzer) assigned(name string) {
-	if slices.Contains(hijackers, name) || strings.HasPrefix(name, "LD_") || strings.HasPrefix(name, "BASH_FUNC_") || strings.HasPrefix(name, "GIT_CONFIG") {
-		a.unclear("it sets %s, which decides what other programs run or load: leave that out", name)
-	}
-}
-
-var hijackers = []string{
-	"PATH", "IFS", "ENV", "BASH_ENV", "PROMPT_COMMAND", "PS4", "SHELLOPTS", "BASHOPTS", "SHELL", "CDPATH", "HOME",
-	"PAGER", "MANPAGER", "EDITOR", "VISUAL", "BROWSER", "LESSOPEN", "LESSCLOSE", "LESS",
-	"GIT_EXEC_PATH", "GIT_SSH", "GIT_SSH_COMMAND", "GIT_EXTERNAL_DIFF", "GIT_PAGER", "GIT_EDITOR", "GIT_SEQUENCE_EDITOR", "GIT_ASKPASS", "GIT_PROXY_COMMAND",
-	"GIT_DIR", "GIT_WORK_TREE", "GIT_TEMPLATE_DIR", "SSH_ASKPASS", "SUDO_ASKPASS", "RSYNC_RSH", "CVS_RSH", "TAR_OPTIONS", "MAKEFLAGS", "MAKEFILES",
-	"PYTHONSTARTUP", "PYTHONPATH", "PYTHONHOME", "PYTHONINSPECT", "PERL5OPT", "PERL5LIB", "PERL5DB", "RUBYOPT", "RUBYLIB", "NODE_OPTIONS", "NODE_PATH",
-	"JAVA_TOOL_OPTIONS", "_JAVA_OPTIONS", "CLASSPATH", "npm_config_script_shell", "NPM_CONFIG_SCRIPT_SHELL", "GOFLAGS", "RUSTC_WRAPPER", "CC", "CXX",
 }

@@ -88,6 +88,7 @@ func TestUnclear(t *testing.T) {
 		"git clone --upload-pack=x y", "git grep -Ox y", "git --git-dir=/tmp/x status", "git difftool", `git -c "$x" log`,
 		"tar -I x -cf a b", "tar --to-command=x -xf a", "tar --checkpoint-action=exec=x -cf a b", "rsync -e x a b", "vim -c '!id' x", "make SHELL=x", "man -P x ls",
 		"awk 'BEGIN{system(\"id\")}'", "awk '{print | \"sh\"}'", `awk "$x"`, "sed 's/a/b/e' f", "sed 1e f", "sed -n 'w /tmp/x' f", `sed "$x" f`, "sort --compress-program=x",
+		`x='$(rm y)'; echo "${x@P}"`, `x='a[$(rm y)]'; echo $((x))`, `test -v 'a[$(rm y)]'`, `[[ -v 'a[$(rm y)]' ]]`, `echo ${!x}`, `read 'a[$(rm y)]'`, "printf -v 'a[`id`]' x",
 		"parallel rm ::: x", "strace rm", "script -c rm", "su -c rm", "systemd-run rm", "unshare rm",
 	} {
 		if a := Analyze(line); len(a.Unclear) == 0 && !a.Broken {
@@ -145,7 +146,7 @@ func TestPlainScripts(t *testing.T) {
 	for _, line := range []string{
 		"sed -n 1,5p f", "sed -i 's/a/b/g; /x/d' f", "sed -e 's|/w|/e|' -e '$!N' f", "sed '/we/,/ew/s/w/e/2' f", "sed 's/a\\/e/b/' f", `sed '/start/a\
 text with we' f`, "awk '{print $1}' f", "awk -F: '$3 > 5 || /x/ {n++} END {print n}' f", "tar czf a.tgz b", "tar -xf a", "ssh h ls", "make -j4 test CFLAGS=-O2",
-		"git -C d status", "git -c color.ui=never log -p --stat", "git commit -m 'x: y'", "xargs -0 -P4 grep x", "grep -rn 'a(b' .", "python3 -m pytest -q", "npm run build",
+		"git -C d status", "git -c color.ui=never log -p --stat", "git commit -m 'x: y'", "n=1; echo $((n+1)) ${n:-2} ${#n}", "[ -f a ] && [[ $n == 1* ]]", "printf '%s\\n' a", "xargs -0 -P4 grep x", "grep -rn 'a(b' .", "python3 -m pytest -q", "npm run build",
 	} {
 		if a := Analyze(line); len(a.Unclear) > 0 {
 			t.Errorf("%q: %q", line, a.Unclear)

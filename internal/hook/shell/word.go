@@ -19,6 +19,7 @@ func word(w *syntax.Word) Word {
 		case *syntax.Lit:
 			out.Tilde = out.Tilde || i == 0 && strings.HasPrefix(p.Value, "~")
 			out.Pattern = out.Pattern || pattern(p.Value)
+			out.Several = out.Several || out.Pattern && strings.ContainsAny(p.Value, "{}")
 			text.WriteString(unescape(p.Value))
 		case *syntax.SglQuoted:
 			if p.Dollar {
@@ -29,7 +30,7 @@ func word(w *syntax.Word) Word {
 		case *syntax.DblQuoted:
 			out.Literal = doubleQuoted(&text, p) && out.Literal
 		case *syntax.ExtGlob:
-			out.Pattern = true
+			out.Pattern, out.Several = true, true
 			text.WriteString(p.Op.String() + p.Pattern.Value + ")")
 		default:
 			out.Literal = false
