@@ -41,6 +41,7 @@ type loader struct {
 // A loaded profile is merged and checked, but no fact of the host has been looked at.
 type loaded struct {
 	name      string // what `ps` shows
+	byCommand bool   // the preset was picked by the command's name
 	workspace string
 	effective *profile.Effective
 	findings  profile.Findings
@@ -83,6 +84,10 @@ func (l *loader) load(o profileOptions) (loaded, error) {
 		files = append(files, fileLayer{profile.Project, out.project})
 	}
 	out.effective, out.findings = l.merge(preset, files, o.flags)
+	out.byCommand = o.profile == "" && o.agent != "" && slices.Contains(out.effective.Layers, "preset "+o.agent)
+	if o.profile == "" && !out.byCommand {
+		out.name = "default"
+	}
 	out.findings = append(out.findings, profile.Check(out.effective)...)
 	if out.project != nil && l.path(out.effective) != l.ws {
 		key := out.effective.Origins["workspace.path"]

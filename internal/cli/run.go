@@ -206,7 +206,11 @@ func (c *caller) sweep(loud bool) {
 
 // announce prints the one line about the box. The terminal of one in the foreground is in raw mode by then.
 func (c *caller) announce(id string, p policy, foreground bool) {
-	line := []string{"box " + id, "profile " + p.name, fmt.Sprintf("workspace %s (%s)", p.plan.Workspace, p.effective.Profile.Workspace.Mode),
+	name := "profile " + p.name
+	if p.byCommand {
+		name += " (by the command's name)"
+	}
+	line := []string{"box " + id, name, fmt.Sprintf("workspace %s (%s)", p.plan.Workspace, p.effective.Profile.Workspace.Mode),
 		"network " + p.effective.Profile.Network.Mode}
 	var degraded []string
 	for _, d := range p.plan.Degraded {
