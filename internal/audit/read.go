@@ -133,6 +133,9 @@ func Open(path string) (*os.File, error) {
 	return f, nil
 }
 
+// OpenAll opens the whole log that path names, to read it from its first record to its last.
+func OpenAll(path string) (io.ReadCloser, error) { return Open(path) }
+
 // lines reads a file line by line, and can go on where a file ended that has grown since.
 type lines struct {
 	r    *bufio.Reader

@@ -82,7 +82,7 @@ func (o logOptions) records(ctx context.Context, path string) (list iter.Seq2[au
 	if o.follow {
 		return audit.Follow(ctx, path, filter), func() {}, nil
 	}
-	f, err := audit.Open(path)
+	f, err := audit.OpenAll(path)
 	if err != nil {
 		return nil, nil, err
 	}
