@@ -16,7 +16,7 @@ func events() []Event {
 	return []Event{
 		&Start{}, &Ready{}, &Exec{}, &Freeze{}, &Resume{}, &Kill{}, &End{},
 		&LimitReached{}, &Usage{},
-		&ApplyBegin{}, &ApplyItems{}, &Apply{}, &ApplyUndone{}, &Recover{}, &Discard{},
+		&Changes{}, &ApplyBegin{}, &ApplyItems{}, &Apply{}, &ApplyUndone{}, &Recover{}, &Discard{},
 		&NetworkStart{}, &NetworkConnection{}, &NetworkRequest{}, &NetworkRefused{}, &NetworkTripwire{}, &SecretCut{}, &CredentialRefresh{},
 		&BudgetWarning{}, &BudgetReached{},
 		&ToolCall{}, &ToolResult{}, &HookBroken{}, &ProgramStart{}, &ProgramEnd{},

@@ -74,6 +74,34 @@ type Recover struct {
 // Type is workspace.recover.
 func (Recover) Type() string { return "workspace.recover" }
 
+// Changes are what the agent left in its overlay, at the end of the session and before anybody has decided about it. Paths
+// that do not fit one record stand in further ones behind it.
+type Changes struct {
+	Changes int       `json:"changes"`           // in all
+	Digest  Text      `json:"digest,omitempty"`  // of the review that people see
+	First   int       `json:"first,omitempty"`   // the number of the first of items, from 0
+	Omitted int       `json:"omitted,omitempty"` // of the last paths, which no record has
+	Items   []Changed `json:"items"`
+	Error   Text      `json:"error,omitempty"` // why they could not be read; they are kept
+}
+
+// Type is workspace.changes.
+func (Changes) Type() string { return "workspace.changes" }
+
+// Changed is one path that the agent changed.
+type Changed struct {
+	Path      Text    `json:"path"`
+	From      Text    `json:"from,omitempty"` // the old path of what was renamed
+	Kind      Text    `json:"kind"`           // added, modified, deleted, renamed, mode or type
+	Before    Content `json:"before,omitempty"`
+	After     Content `json:"after,omitempty"`
+	Handoffs  []Text  `json:"handoffs,omitempty"`  // what kinds of programs outside the box run or obey it
+	Masked    Text    `json:"masked,omitempty"`    // the profile's line that masks the name; the agent made a file of its own there
+	Protected Text    `json:"protected,omitempty"` // the profile's line that protects it; apply asks for it by itself
+	Refused   Text    `json:"refused,omitempty"`   // why apply never writes it
+	Conflict  Text    `json:"conflict,omitempty"`  // how the host changed it meanwhile
+}
+
 // Discard is on disk before what the agent wrote is removed.
 type Discard struct {
 	UID       int  `json:"uid"` // who discards

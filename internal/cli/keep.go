@@ -22,6 +22,9 @@ type keeper struct {
 	began      bool        // the box exists
 	note       string      // what is behind a detached session's output
 	waiting    bool        // there are changes, and nobody has decided about all of them
+	seen       *changes    // what the agent left, once it has ended
+	review     *workspace.Review
+	unseen     error // why there is no review
 }
 
 // keep makes the directories of the overlay before the box, so that what the host changes from now on is noticed. With

@@ -156,6 +156,8 @@ func laterSummary(e audit.Event, r audit.Record) string {
 			return fmt.Sprintf("a further part by user %d; the one before has no seal", e.UID)
 		}
 		return fmt.Sprintf("a further part by user %d", e.UID)
+	case *audit.Changes:
+		return changesSummary(e)
 	case *audit.ApplyBegin:
 		return fmt.Sprintf("%s into %s by user %d", counted(e.Items, "path", "paths"), e.Workspace, e.UID)
 	case *audit.ApplyItems:

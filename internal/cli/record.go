@@ -218,7 +218,7 @@ func (r *recorder) failed(err error) {
 	}
 }
 
-// end seals the log and says what became of it.
+// end records how the session ended.
 func (r *recorder) end(res *result, end launch.Result) {
 	if r == nil || r.log == nil {
 		return
@@ -237,6 +237,13 @@ func (r *recorder) end(res *result, end launch.Result) {
 		Cause: audit.Text(res.Cause), ExitCode: res.ExitCode, Signal: audit.Text(res.Signal), Limit: audit.Text(res.Limit), Error: audit.Text(res.Error),
 		Seconds: res.Ended.Sub(res.Started).Seconds(), PeakBytes: end.PeakMemory, CPUSeconds: end.CPU.Seconds(),
 	})
+}
+
+// close seals the log and says what became of it.
+func (r *recorder) close() {
+	if r == nil || r.log == nil {
+		return
+	}
 	err := r.log.Close()
 	switch {
 	case err == nil:

@@ -91,6 +91,8 @@ func run(ctx context.Context, o runOptions, c *caller) error {
 	r.tools.close()
 	r.network.close()
 	r.record.end(r, r.agentEnd)
+	r.kept.see(ctx, r.record)
+	r.record.close()
 	err = r.kept.settle(ctx, r, err)
 	data, werr := r.encode()
 	werr = errors.Join(werr, r.write(data), r.kept.end(data), o.background.finish(data, r.kept.closing()))

@@ -9,17 +9,16 @@ import (
 	"agentbox/internal/workspace"
 )
 
-// settle says what the agent changed, writes the patch, and applies what the profile applies without a question. It
-// comes after the end of the session's log, which goes on with what is decided here. Its error is what `run` returns.
+// settle says what the agent changed, as see has found it, writes the patch, and applies what the profile applies without
+// a question. It comes after the end of the session's log, which goes on with what is decided here. Its error is what `run` returns.
 func (k *keeper) settle(ctx context.Context, r *result, end error) error {
 	if k == nil || !k.began || k.from.held() {
 		return end
 	}
 	ctx, signals := newCourier(context.WithoutCancel(ctx), false)
 	defer signals.stop()
-	ch := k.changes()
-	review, err := k.look(ctx, ch)
-	if err != nil {
+	ch, review := k.seen, k.review
+	if err := k.unseen; err != nil {
 		k.c.voice.failf("what the agent changed is kept in session %s, and cannot be shown: %s", k.info.ID, err)
 		k.note = fmt.Sprintf("what the agent changed is kept in session %s, and cannot be shown: %s", k.info.ID, visible(err.Error()))
 		return end
@@ -28,6 +27,7 @@ func (k *keeper) settle(ctx context.Context, r *result, end error) error {
 	s := review.Summary()
 	r.Changes = &s
 	perr := k.patch(ch, review, r)
+	var err error
 	switch {
 	case len(review.Changes) == 0:
 		err = ch.remove()
