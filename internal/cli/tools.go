@@ -103,8 +103,9 @@ func (t *toolCalls) answer(ctx context.Context, event []byte, c gate.Caller) gat
 	if a.Event.Name == hook.PostToolUse {
 		return t.ran(a, c)
 	}
+	stopped := ""
 	if a.Verdict != hook.Deny && a.Event.Name == hook.PreToolUse {
-		a = t.ask(ctx, a, event)
+		a, stopped = t.ask(ctx, a, event)
 	}
 	t.mu.Lock()
 	if a.Event.ID != "" {
@@ -116,11 +117,15 @@ func (t *toolCalls) answer(ctx context.Context, event []byte, c gate.Caller) gat
 	if err != nil {
 		a = a.Refuse("it cannot be put on the record")
 	}
+	if stopped != "" {
+		go t.freeze(stopped, a.Reason)
+	}
 	return gate.Answer{Code: a.ExitCode(), Out: a.JSON(), Err: a.Message()}
 }
 
-// ask has the profile's own hooks say what they think of a call that the rules do not refuse.
-func (t *toolCalls) ask(ctx context.Context, a hook.Answer, event []byte) hook.Answer {
+// ask has the profile's own hooks say what they think of a call that the rules do not refuse. stopped is the one that
+// wants the box frozen, if any.
+func (t *toolCalls) ask(ctx context.Context, a hook.Answer, event []byte) (answer hook.Answer, stopped string) {
 	for _, s := range t.scripts {
 		if !s.Asks(a.Event.Tool) {
 			continue
@@ -128,10 +133,28 @@ func (t *toolCalls) ask(ctx context.Context, a hook.Answer, event []byte) hook.A
 		if r := s.Ask(ctx, event); r != nil {
 			a = a.Refuse(r.Reason)
 			a.Rule = "hook " + s.Name
-			return a
+			if r.Stop {
+				stopped = a.Rule
+			}
+			return a, stopped
 		}
 	}
-	return a
+	return a, ""
+}
+
+const frozenHint = `"agentbox log %[1]s" shows what the agent did, "agentbox diff %[1]s" what it wrote; "agentbox resume %[1]s" lets it go on, "agentbox kill %[1]s" ends it`
+
+// freeze stops a box because one of the profile's own hooks wants a person to look. Where it cannot be, it ends.
+func (t *toolCalls) freeze(by, why string) {
+	record := func() error { return t.record.commit(&audit.Freeze{By: audit.Text(by)}) }
+	if t.full.freeze(context.Background(), record, why, frozenHint) {
+		return
+	}
+	_ = t.record.commit(&audit.Kill{By: audit.Text(by), Signal: "SIGKILL"})
+	t.held.say(why + "; the box could not be frozen, and was ended")
+	if v := t.full.take(); v != nil {
+		_ = v.box.Kill()
+	}
 }
 
 // hears of each program that the box starts.
@@ -205,8 +228,7 @@ func (t *toolCalls) stop(pid int, why string) {
 		}
 		return t.record.commit(&audit.Freeze{By: "hook"})
 	}
-	const hint = `"agentbox log %[1]s" shows what the agent did, "agentbox diff %[1]s" what it wrote; "agentbox resume %[1]s" lets it go on, "agentbox kill %[1]s" ends it`
-	if !t.kill && t.full.freeze(context.Background(), record, why, hint) {
+	if !t.kill && t.full.freeze(context.Background(), record, why, frozenHint) {
 		t.mu.Lock()
 		t.froze = true
 		t.mu.Unlock()

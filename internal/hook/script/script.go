@@ -79,8 +79,11 @@ func replaceable(dir string) error {
 	return nil
 }
 
-// A Refusal is why a program refuses; its text is for the model.
-type Refusal struct{ Reason string }
+// A Refusal is why a program refuses.
+type Refusal struct {
+	Reason string // for the model
+	Stop   bool   // nothing of the agent is to go on before a person has looked
+}
 
 // Ask gives the program an event. Nil means that it does not refuse.
 func (s Script) Ask(ctx context.Context, event []byte) *Refusal {
@@ -104,7 +107,7 @@ func (s Script) Ask(ctx context.Context, event []byte) *Refusal {
 	case out.over || errs.over:
 		return s.broken(errors.New("it wrote too much"))
 	case errors.As(err, &exit) && exit.ExitCode() == 2:
-		return &Refusal{s.said(errs.text.String())}
+		return &Refusal{Reason: s.said(errs.text.String())}
 	case err != nil && !errors.Is(err, syscall.EPIPE): // one that does not read the event has answered all the same
 		return s.broken(err)
 	}
@@ -119,6 +122,7 @@ func (s Script) judge(out []byte) *Refusal {
 	var answer struct {
 		Decision, Reason string
 		Continue         *bool
+		StopReason       string `json:"stopReason"`
 		Specific         struct {
 			Decision string `json:"permissionDecision"`
 			Reason   string `json:"permissionDecisionReason"`
@@ -127,7 +131,8 @@ func (s Script) judge(out []byte) *Refusal {
 	if err := json.Unmarshal(out, &answer); err != nil {
 		return s.broken(errors.New("its answer is not JSON"))
 	}
-	refused := answer.Continue != nil && !*answer.Continue
+	stop := answer.Continue != nil && !*answer.Continue
+	refused := stop
 	for _, d := range []string{answer.Decision, answer.Specific.Decision} {
 		switch d {
 		case "", "allow", "approve", "defer":
@@ -138,7 +143,8 @@ func (s Script) judge(out []byte) *Refusal {
 	if !refused {
 		return nil
 	}
-	return &Refusal{s.said(strings.TrimSpace(answer.Specific.Reason + " " + answer.Reason))}
+	reasons := strings.Fields(answer.Specific.Reason + " " + answer.Reason + " " + answer.StopReason)
+	return &Refusal{Reason: s.said(strings.Join(reasons, " ")), Stop: stop}
 }
 
 func (s Script) said(reason string) string {
@@ -149,7 +155,7 @@ func (s Script) said(reason string) string {
 }
 
 func (s Script) broken(err error) *Refusal {
-	return &Refusal{fmt.Sprintf("the hook %s could not decide: %s", s.Name, err)}
+	return &Refusal{Reason: fmt.Sprintf("the hook %s could not decide: %s", s.Name, err)}
 }
 
 // limited keeps the beginning of an output, and says whether there was more.

@@ -30,7 +30,7 @@ func TestWhatAProgramSays(t *testing.T) {
 		"a denial":                            {`echo '{"hookSpecificOutput":{"permissionDecision":"deny","permissionDecisionReason":"no"}}'`, "refuses: no"},
 		"a question, which nobody would hear": {`echo '{"hookSpecificOutput":{"permissionDecision":"ask"}}'`, "refuses"},
 		"a block in the older shape":          {`echo '{"decision":"block","reason":"old"}'`, "refuses: old"},
-		"that the agent is to stop":           {`echo '{"continue":false}'`, "refuses"},
+		"that the agent is to stop":           {`echo '{"continue":false,"stopReason":"look first"}'`, "refuses: look first"},
 		"a word that no hook says":            {`echo '{"decision":"perhaps"}'`, "refuses"},
 		"what is not JSON":                    {"echo fine", "could not decide: its answer is not JSON"},
 		"exit code 1":                         {"exit 1", "could not decide"},
@@ -47,6 +47,8 @@ func TestWhatAProgramSays(t *testing.T) {
 				t.Errorf("it does not refuse")
 			case r != nil && (tc.refused == "" || !strings.Contains(r.Reason, tc.refused)):
 				t.Error(r.Reason)
+			case r != nil && r.Stop != strings.Contains(tc.text, "continue"):
+				t.Errorf("it stops the agent: %t", r.Stop)
 			}
 		})
 	}
