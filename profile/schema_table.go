@@ -188,7 +188,7 @@ var schemaTable = []Key{
 	{Path: "audit.on_failure", Type: TypeString, Default: "stop", Direction: Lower, Built: true, Enum: []string{"stop", "continue"},
 		Meaning: "What happens to a box whose log cannot be written."},
 	{Path: "audit.exec", Type: TypeBoolean, Default: "false", Direction: Never, Built: true,
-		Meaning: "Whether every program that the agent starts is on the record, before it runs. `limits.execs` needs it. Each start of a program then takes about half as long again."},
+		Meaning: "Whether every program that the agent starts is on the record, before it runs. `limits.execs` needs it. Each start of a program then takes about a quarter longer."},
 	{Path: "audit.key", Type: TypeString, Direction: Never, Built: true,
 		Meaning: "A file with an ed25519 key that signs the log's seal, as `openssl genpkey -algorithm ed25519` writes it. Without one, a log that somebody replaced as a whole does not show."},
 	{Path: "audit.retain", Type: TypeDuration, Unit: "time", Default: "90d", Direction: Never,

@@ -64,6 +64,7 @@ type Log struct {
 	at      time.Time // of the last signature
 	urgent  bool      // somebody waits for a record
 	flooded bool      // the queue is better written now
+	gathers bool      // the writer waits for more, and looks by itself in a while
 	sealed  bool
 	err     error
 	wake    chan struct{}
@@ -159,6 +160,9 @@ func (l *Log) add(kind string, data []byte) (seq uint64) {
 func (l *Log) rouse(urgent bool) {
 	l.urgent = l.urgent || urgent
 	l.flooded = l.flooded || len(l.queue) > maxQueued/4
+	if l.gathers && !l.urgent && !l.flooded && !l.sealed {
+		return // to wake it for every record would cost more than the record
+	}
 	select {
 	case l.wake <- struct{}{}:
 	default:

@@ -98,19 +98,30 @@ func (w *writer) wait() {
 		}
 	}
 	w.timer.Reset(gatherTime)
-	for !w.log.hurry() {
+	for !w.log.gather() {
 		select {
 		case <-w.log.wake:
 		case <-w.timer.C:
+			w.log.gathered()
 			return
 		}
 	}
 }
 
-func (l *Log) hurry() bool {
+// gather reports that what there is must not wait for more; until it does, or gathered is called, records wake nobody
+// that can wait.
+func (l *Log) gather() (hurry bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return l.urgent || l.flooded || l.sealed
+	hurry = l.urgent || l.flooded || l.sealed
+	l.gathers = !hurry
+	return hurry
+}
+
+func (l *Log) gathered() {
+	l.mu.Lock()
+	l.gathers = false
+	l.mu.Unlock()
 }
 
 // deadline is when the writer must act even if nothing happens.

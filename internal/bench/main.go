@@ -38,6 +38,7 @@ type Report struct {
 	Startups []Startup  `json:"startups"`
 	Inside   []Inside   `json:"inside"`
 	Crowds   []Crowd    `json:"crowds"`
+	Recorded []Recorded `json:"recorded"`
 	Changes  []Change   `json:"changes"`
 	Masked   []Masked   `json:"masked"`
 	Ways     []Way      `json:"ways"`
@@ -166,6 +167,14 @@ func (r *Report) measure(o options, callers []caller, box string) error {
 	r.Inside, r.RSS, err = insideOutside(callers[0], box)
 	if err != nil {
 		r.Skipped = append(r.Skipped, "inside against outside: "+err.Error())
+	}
+	for _, c := range callers {
+		one, err := recordedStarts(c, box)
+		if err != nil {
+			r.Skipped = append(r.Skipped, "programs on the record, as "+c.kind+": "+err.Error())
+			continue
+		}
+		r.Recorded = append(r.Recorded, one)
 	}
 	if r.Hook, err = hookLatency(callers[0], box, o.n); err != nil {
 		r.Skipped = append(r.Skipped, "the hook: "+err.Error())

@@ -95,6 +95,9 @@ func budgets(r Report) []Budget {
 			add(i.Operation+", inside to outside", i.Ratio, 1.10, 1.03, "×")
 		}
 	}
+	for _, x := range r.Recorded {
+		add("fork+exec as "+x.Caller+", on the record to not", x.Ratio, 1.3, 1.1, "×")
+	}
 	for _, x := range r.Changes {
 		if x.Command == "agentbox diff --stat" && x.Changed == 10 {
 			add(fmt.Sprintf("diff of 10 of %d files", x.Files), x.Median, 20, 20, " ms")

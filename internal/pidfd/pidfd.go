@@ -1,4 +1,4 @@
-// Package pidfd tells how a process has ended to those who are not its parent.
+// Package pidfd tells of a process by its descriptor what only /proc or its parent would know otherwise.
 package pidfd
 
 import (
@@ -11,9 +11,11 @@ import (
 
 // info is struct pidfd_info of linux/pidfd.h, in its first version.
 type info struct {
-	mask, cgroup uint64
-	ids          [11]uint32
-	exit         int32
+	mask, cgroup     uint64
+	pid, tgid, ppid  uint32
+	ruid, rgid, euid uint32
+	rest             [5]uint32 // further ids
+	exit             int32
 }
 
 const (
@@ -21,11 +23,25 @@ const (
 	infoExit = 1 << 3                                           // PIDFD_INFO_EXIT, Linux 6.15
 )
 
+func (i *info) get(pidfd int) bool {
+	_, _, errno := unix.Syscall(unix.SYS_IOCTL, uintptr(pidfd), uintptr(getInfo), uintptr(unsafe.Pointer(i)))
+	return errno == 0
+}
+
+// Whose is a process that lives: its parent and real user, as the caller's namespaces number them; ok is false where the
+// kernel does not tell (before Linux 6.13).
+func Whose(pidfd int) (parent, uid int, ok bool) {
+	i := info{}
+	if !i.get(pidfd) {
+		return 0, 0, false
+	}
+	return int(i.ppid), int(i.ruid), true
+}
+
 // Exit is how a process has ended that its parent has waited for; ok is false where the kernel does not tell.
 func Exit(pidfd int) (status unix.WaitStatus, ok bool) {
 	i := info{mask: infoExit}
-	_, _, errno := unix.Syscall(unix.SYS_IOCTL, uintptr(pidfd), uintptr(getInfo), uintptr(unsafe.Pointer(&i)))
-	if errno != 0 || i.mask&infoExit == 0 {
+	if !i.get(pidfd) || i.mask&infoExit == 0 {
 		return 0, false
 	}
 	return unix.WaitStatus(i.exit), true

@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"agentbox/internal/pidfd"
 )
 
 // Bounds of what is read of one call.
@@ -18,13 +20,26 @@ const (
 	maxPath = unix.PathMax
 	maxArgs = 512
 	maxText = 16 << 10
-	chunk   = 256 // first read of each argument: most are shorter
+	chunk   = 128 // first read of each argument: most are shorter
 	page    = 4 << 10
 )
 
+// A seen is a Start with a descriptor of its process, or -1.
+type seen struct {
+	Start
+	pidfd int
+}
+
+func (s *seen) release() {
+	if s.pidfd >= 0 {
+		unix.Close(s.pidfd)
+		s.pidfd = -1
+	}
+}
+
 // look reads what a call is about.
-func look(n notif) (s Start, err error) {
-	s = Start{PID: int(n.pid), At: time.Now()}
+func (l *listening) look(n notif) (s *seen, err error) {
+	s = &seen{Start: Start{PID: int(n.pid), At: time.Now()}, pidfd: -1}
 	path, argv := n.args[0], n.args[1]
 	at := unix.AT_FDCWD
 	flags := uint64(0)
@@ -40,17 +55,40 @@ func look(n notif) (s Start, err error) {
 		return s, err
 	}
 	if s.Path == "" && flags&unix.AT_EMPTY_PATH != 0 {
-		s.Path, err = os.Readlink(fmt.Sprintf("/proc/%d/fd/%d", n.pid, at))
+		s.Path, err = readlink(fmt.Sprintf("/proc/%d/fd/%d", n.pid, at))
 		return s, err
 	}
-	s.Missing = s.missing(int(n.pid), at)
+	s.Missing = l.missing(s.Start, int(n.pid), at)
 	return s, nil
 }
 
-// process reads what the kernel knows of the process. The number that came is that of a thread.
-func (s *Start) process() error {
-	dir := fmt.Sprintf("/proc/%d/", s.PID)
-	status, err := os.ReadFile(dir + "status")
+// process fills in what the kernel knows of the process. The number that came is that of a thread.
+func (s *seen) process() (err error) {
+	dir := "/proc/" + strconv.Itoa(s.PID)
+	known := false
+	if s.pidfd, err = unix.PidfdOpen(s.PID, 0); err != nil { // another thread than the first has none
+		s.pidfd = -1
+	} else {
+		s.Parent, s.UID, known = pidfd.Whose(s.pidfd)
+	}
+	if !known {
+		thread := s.PID
+		if err := s.status(dir + "/status"); err != nil {
+			return err
+		}
+		if s.pidfd < 0 && s.PID != thread {
+			if s.pidfd, err = unix.PidfdOpen(s.PID, 0); err != nil {
+				s.pidfd = -1
+			}
+		}
+	}
+	s.Dir, err = readlink(dir + "/cwd")
+	return err
+}
+
+// status reads what proc_pid_status(5) says.
+func (s *seen) status(file string) error {
+	status, err := os.ReadFile(file)
 	if err != nil {
 		return err
 	}
@@ -67,13 +105,21 @@ func (s *Start) process() error {
 			s.UID = number
 		}
 	}
-	s.Dir, err = os.Readlink(dir + "cwd")
-	return err
+	return nil
+}
+
+func readlink(name string) (string, error) {
+	var buf [unix.PathMax]byte
+	n, err := unix.Readlink(name, buf[:])
+	if err != nil {
+		return "", &os.PathError{Op: "readlink", Path: name, Err: err}
+	}
+	return string(buf[:n]), nil
 }
 
 // missing reports that a call will fail because there is no such file. Where that cannot be told it is taken to be there:
 // the links of /proc lead elsewhere for everybody who follows them.
-func (s Start) missing(pid, at int) bool {
+func (l *listening) missing(s Start, pid, at int) bool {
 	name := s.Path
 	switch {
 	case name == "":
@@ -82,18 +128,20 @@ func (s Start) missing(pid, at int) bool {
 	case at == unix.AT_FDCWD:
 		name = s.Dir + "/" + name
 	default:
-		dir, err := os.Readlink(fmt.Sprintf("/proc/%d/fd/%d", pid, at))
+		dir, err := readlink(fmt.Sprintf("/proc/%d/fd/%d", pid, at))
 		if err != nil {
 			return false
 		}
 		name = dir + "/" + name
 	}
-	root, err := unix.Open(fmt.Sprintf("/proc/%d/root", pid), unix.O_PATH|unix.O_CLOEXEC, 0)
-	if err != nil {
-		return false
+	if l.root < 0 {
+		var err error
+		if l.root, err = unix.Open(fmt.Sprintf("/proc/%d/root", pid), unix.O_PATH|unix.O_CLOEXEC, 0); err != nil {
+			l.root = -1
+			return false
+		}
 	}
-	defer unix.Close(root)
-	fd, err := unix.Openat2(root, name, &unix.OpenHow{Flags: unix.O_PATH | unix.O_CLOEXEC, Resolve: unix.RESOLVE_IN_ROOT})
+	fd, err := unix.Openat2(l.root, name, &unix.OpenHow{Flags: unix.O_PATH | unix.O_CLOEXEC, Resolve: unix.RESOLVE_IN_ROOT})
 	if err != nil {
 		return (errors.Is(err, unix.ENOENT) || errors.Is(err, unix.ENOTDIR)) && !strings.Contains(name, "/proc/") && !strings.Contains(name, "/dev/")
 	}
@@ -128,29 +176,74 @@ func (m memory) text(from uint64, most int) (string, error) {
 
 // list reads the strings of a NULL-terminated array of pointers.
 func (m memory) list(from uint64) (list []string, cut bool) {
-	left := maxText
+	var pointers []uint64
 	b := make([]byte, page)
-	for from != 0 && len(list) < maxArgs {
+	for more := from != 0; more; {
 		n, err := m.read(b[:page-int(from%page)], from)
 		if err != nil || n < 8 {
-			return list, true
+			return m.strings(pointers, true)
 		}
-		for i := 0; i+8 <= n; i += 8 {
+		for i := 0; i+8 <= n && more; i += 8 {
 			at := binary.NativeEndian.Uint64(b[i:])
-			if at == 0 {
-				return list, false
+			if at != 0 && len(pointers) == maxArgs {
+				return m.strings(pointers, true)
 			}
-			if left <= 0 || len(list) == maxArgs {
-				return list, true
+			if more = at != 0; more {
+				pointers = append(pointers, at)
 			}
-			text, err := m.text(at, left)
-			if err != nil {
-				return list, true
-			}
-			left -= len(text) + 1
-			list = append(list, text)
 		}
 		from += uint64(n) &^ 7
 	}
-	return list, from != 0
+	return m.strings(pointers, false)
+}
+
+// strings reads the texts that the pointers lead to: the beginnings of all of them at once, and the rest of the few that
+// are longer one by one.
+func (m memory) strings(pointers []uint64, more bool) (list []string, cut bool) {
+	heads := m.heads(pointers)
+	left := maxText
+	for i, at := range pointers {
+		if left <= 0 {
+			return list, true
+		}
+		var text string
+		if end := bytes.IndexByte(heads[i], 0); end >= 0 && end < left {
+			text = string(heads[i][:end])
+		} else {
+			var err error
+			if text, err = m.text(at, left); err != nil {
+				return list, true
+			}
+		}
+		left -= len(text) + 1
+		list = append(list, text)
+	}
+	return list, more
+}
+
+// heads reads the beginnings of texts. What could not be read is empty.
+func (m memory) heads(pointers []uint64) [][]byte {
+	heads := make([][]byte, len(pointers))
+	if len(pointers) == 0 {
+		return heads
+	}
+	buf := make([]byte, chunk*len(pointers))
+	remote := make([]unix.RemoteIovec, len(pointers))
+	total := 0
+	for i, at := range pointers {
+		n := min(chunk, page-int(at%page)) // the next page may not be there
+		remote[i] = unix.RemoteIovec{Base: uintptr(at), Len: n}
+		total += n
+	}
+	n, err := unix.ProcessVMReadv(m.pid, []unix.Iovec{{Base: &buf[0], Len: uint64(total)}}, remote, 0)
+	if err != nil {
+		return heads
+	}
+	for i := range remote {
+		if n < remote[i].Len {
+			break
+		}
+		heads[i], buf, n = buf[:remote[i].Len], buf[remote[i].Len:], n-remote[i].Len
+	}
+	return heads
 }

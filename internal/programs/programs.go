@@ -11,6 +11,8 @@ package programs
 import (
 	"errors"
 	"os"
+	"runtime"
+	"slices"
 	"sync"
 	"time"
 	"unsafe"
@@ -50,36 +52,47 @@ type Options struct {
 type Watch struct {
 	options Options
 	ends    *ends
+	wake    int // an eventfd for the thread: there is a further listener, or the end
+	done    chan struct{}
+
 	mu      sync.Mutex
-	files   []*os.File
-	serving sync.WaitGroup
+	added   []*listening
+	closing bool
 }
 
 // New makes a watch that serves nobody yet.
 func New(o Options) (*Watch, error) {
-	e, err := newEnds(o.Ended)
+	wake, err := unix.Eventfd(0, unix.EFD_CLOEXEC|unix.EFD_NONBLOCK)
 	if err != nil {
 		return nil, err
 	}
-	return &Watch{options: o, ends: e}, nil
+	e, err := newEnds(o.Ended)
+	if err != nil {
+		unix.Close(wake)
+		return nil, err
+	}
+	w := &Watch{options: o, ends: e, wake: wake, done: make(chan struct{})}
+	go w.serve()
+	return w, nil
 }
 
 // Add serves one more listener of seccomp_unotify(2), which it closes.
 func (w *Watch) Add(listener *os.File) error {
-	fd, err := unix.FcntlInt(listener.Fd(), unix.F_DUPFD_CLOEXEC, 0) // Fd makes it block; the poller needs that it does not
+	fd, err := unix.FcntlInt(listener.Fd(), unix.F_DUPFD_CLOEXEC, 0)
 	listener.Close()
-	if err == nil {
-		err = unix.SetNonblock(fd, true)
-	}
 	if err != nil {
 		return err
 	}
-	f := os.NewFile(uintptr(fd), "programs")
+	flags := uint64(flagSyncWakeUp)
+	_ = ioctl(fd, notifSetFlags, unsafe.Pointer(&flags)) // an older kernel takes a little longer
 	w.mu.Lock()
-	w.files = append(w.files, f)
-	w.mu.Unlock()
-	w.serving.Go(func() { w.serve(f) })
-	return nil
+	defer w.mu.Unlock()
+	if w.closing {
+		unix.Close(fd)
+		return os.ErrClosed
+	}
+	w.added = append(w.added, &listening{watch: w, fd: fd, root: -1})
+	return w.rouse()
 }
 
 // Close ends the watch. Nothing of the box may run any more: what started a program would fail. Ends that are known by
@@ -89,12 +102,69 @@ func (w *Watch) Close() {
 		return
 	}
 	w.mu.Lock()
-	for _, f := range w.files {
-		f.Close()
-	}
+	w.closing = true
+	_ = w.rouse()
 	w.mu.Unlock()
-	w.serving.Wait()
+	<-w.done
+	unix.Close(w.wake)
 	w.ends.close()
+}
+
+func (w *Watch) rouse() error {
+	_, err := unix.Write(w.wake, []byte{1, 0, 0, 0, 0, 0, 0, 0})
+	return err
+}
+
+// serve answers all listeners, and hears of ends, on one thread that waits in the kernel. Who asks is stopped until the
+// answer, so that a switch from the one to the other on the same processor is all there is between them; a second thread
+// would make Go's scheduler pass processors to and fro.
+func (w *Watch) serve() {
+	defer close(w.done)
+	var listeners []*listening
+	defer func() {
+		for _, l := range listeners {
+			l.close()
+		}
+	}()
+	var fds []unix.PollFd
+	for {
+		runtime.Gosched() // or its monitor would take a goroutine that only makes system calls for one that never yields
+		fds = append(fds[:0], unix.PollFd{Fd: int32(w.wake), Events: unix.POLLIN}, unix.PollFd{Fd: int32(w.ends.epoll), Events: unix.POLLIN})
+		for _, l := range listeners {
+			fds = append(fds, unix.PollFd{Fd: int32(l.fd), Events: unix.POLLIN})
+		}
+		if _, err := unix.Poll(fds, -1); err != nil {
+			if errors.Is(err, unix.EINTR) {
+				continue
+			}
+			return
+		}
+		for i, l := range listeners {
+			if !l.serve(fds[2+i].Revents) {
+				l.close()
+				listeners[i] = nil
+			}
+		}
+		listeners = slices.DeleteFunc(listeners, func(l *listening) bool { return l == nil })
+		if fds[1].Revents != 0 {
+			w.ends.take()
+		}
+		if fds[0].Revents != 0 {
+			more, closing := w.news()
+			if listeners = append(listeners, more...); closing {
+				return
+			}
+		}
+	}
+}
+
+// news is what happened since the thread was woken last.
+func (w *Watch) news() (more []*listening, closing bool) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	_, _ = unix.Read(w.wake, make([]byte, 8))
+	more, w.added = w.added, nil
+	return more, w.closing
 }
 
 // notif is struct seccomp_notif, and resp struct seccomp_notif_resp, of linux/seccomp.h.
@@ -115,16 +185,18 @@ type resp struct {
 }
 
 const (
-	notifRecv    = 3<<30 | unsafe.Sizeof(notif{})<<16 | '!'<<8
-	notifSend    = 3<<30 | unsafe.Sizeof(resp{})<<16 | '!'<<8 | 1
-	notifIDValid = 1<<30 | 8<<16 | '!'<<8 | 2
+	notifRecv     = 3<<30 | unsafe.Sizeof(notif{})<<16 | '!'<<8
+	notifSend     = 3<<30 | unsafe.Sizeof(resp{})<<16 | '!'<<8 | 1
+	notifIDValid  = 1<<30 | 8<<16 | '!'<<8 | 2
+	notifSetFlags = 1<<30 | 8<<16 | '!'<<8 | 4
 
-	flagContinue = 1 // SECCOMP_USER_NOTIF_FLAG_CONTINUE
+	flagContinue   = 1 // SECCOMP_USER_NOTIF_FLAG_CONTINUE
+	flagSyncWakeUp = 1 // SECCOMP_USER_NOTIF_FD_SYNC_WAKE_UP, Linux 6.6
 )
 
-func ioctl(fd uintptr, request uintptr, arg unsafe.Pointer) error {
+func ioctl(fd int, request uintptr, arg unsafe.Pointer) error {
 	for {
-		_, _, errno := unix.Syscall(unix.SYS_IOCTL, fd, request, uintptr(arg))
+		_, _, errno := unix.Syscall(unix.SYS_IOCTL, uintptr(fd), request, uintptr(arg))
 		switch errno {
 		case 0:
 			return nil
@@ -135,77 +207,48 @@ func ioctl(fd uintptr, request uintptr, arg unsafe.Pointer) error {
 	}
 }
 
-func (w *Watch) serve(f *os.File) {
-	conn, err := f.SyscallConn()
-	if err != nil {
-		return
+// A listening serves one listener.
+type listening struct {
+	watch *Watch
+	fd    int
+	root  int // of the processes, which have no way to another one; -1: not known yet
+}
+
+// serve answers a question that waits; false is that nobody is left who could ask.
+func (l *listening) serve(events int16) bool {
+	if events&unix.POLLIN == 0 {
+		return events == 0
 	}
-	for {
-		var n notif
-		var got error
-		if err := conn.Read(func(fd uintptr) bool {
-			n, got = notif{}, nil
-			if got = asked(fd); got == nil {
-				got = ioctl(fd, notifRecv, unsafe.Pointer(&n))
-			}
-			return !errors.Is(got, unix.EAGAIN)
-		}); err != nil {
-			return
-		}
-		switch {
-		case errors.Is(got, unix.ENOENT): // it was killed before it could be asked about
-		case got != nil:
-			return // nobody is left whom it could be asked for
-		default:
-			w.answer(f, n)
-		}
+	var n notif
+	err := ioctl(l.fd, notifRecv, unsafe.Pointer(&n))
+	if err == nil {
+		l.answer(n)
+	}
+	return err == nil || errors.Is(err, unix.ENOENT) // it was killed before it could be asked about
+}
+
+func (l *listening) close() {
+	unix.Close(l.fd)
+	if l.root >= 0 {
+		unix.Close(l.root)
 	}
 }
 
-// asked says whether a question waits: what receives one would wait for it, whatever the descriptor's flags.
-func asked(fd uintptr) error {
-	fds := []unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}
-	_, err := unix.Poll(fds, 0)
-	switch {
-	case errors.Is(err, unix.EINTR):
-		return unix.EAGAIN
-	case err != nil:
-		return err
-	case fds[0].Revents&unix.POLLIN != 0:
-		return nil
-	case fds[0].Revents != 0:
-		return unix.EPIPE
-	}
-	return unix.EAGAIN
-}
-
-func (w *Watch) answer(f *os.File, n notif) {
+func (l *listening) answer(n notif) {
 	r := resp{id: n.id, flags: flagContinue}
-	s, err := look(n)
-	valid := control(f, notifIDValid, unsafe.Pointer(&n.id)) // or what was read may have been of another process
-	switch {
-	case valid != nil:
-		return
-	case err != nil:
-		r.flags, r.errno = 0, -int32(unix.EPERM)
-	default:
-		if errno := w.options.Started(s); errno != 0 {
+	s, err := l.look(n)
+	defer s.release()
+	if ioctl(l.fd, notifIDValid, unsafe.Pointer(&n.id)) != nil {
+		return // what was read may have been of another process
+	}
+	if err == nil {
+		if errno := l.watch.options.Started(s.Start); errno != 0 {
 			r.flags, r.errno = 0, -int32(errno)
 		} else if !s.Missing {
-			w.ends.watch(s)
+			l.watch.ends.watch(s)
 		}
+	} else {
+		r.flags, r.errno = 0, -int32(unix.EPERM)
 	}
-	_ = control(f, notifSend, unsafe.Pointer(&r)) // whoever waited may be gone
-}
-
-func control(f *os.File, request uintptr, arg unsafe.Pointer) error {
-	conn, err := f.SyscallConn()
-	if err != nil {
-		return err
-	}
-	var failed error
-	if err := conn.Control(func(fd uintptr) { failed = ioctl(fd, request, arg) }); err != nil {
-		return err
-	}
-	return failed
+	_ = ioctl(l.fd, notifSend, unsafe.Pointer(&r)) // whoever waited may be gone
 }
