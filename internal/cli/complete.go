@@ -283,6 +283,7 @@ func profileNames() []candidate {
 var ofKept = map[string]func(session.Kept) bool{
 	"log":      isKept,
 	"verify":   isKept,
+	"report":   isKept,
 	"logs":     func(k session.Kept) bool { return k.Info.Detached },
 	"diff":     hasChanges,
 	"apply":    canDecide,
@@ -308,7 +309,7 @@ func (k completer) ids(command string) []candidate {
 			out = append(out, sessionCandidate(s.Info))
 		}
 	}
-	if command != "log" && command != "verify" {
+	if !slices.Contains([]string{"log", "verify", "report"}, command) {
 		return out
 	}
 	for _, s := range k.sessions() {

@@ -44,6 +44,8 @@ var mayImport = map[string][]string{
 	"internal/programs":           {"internal/pidfd"},
 	"internal/scaffold":           {"profile", "mounts", "internal/workspace"},
 	"internal/audit":              {},
+	"internal/escape":             {},
+	"internal/report":             {"internal/audit", "internal/escape"},
 	"internal/cgroup":             {"limits"},
 	"internal/seccomp":            {},
 	"internal/boxinit":            {},
@@ -56,7 +58,7 @@ var mayImport = map[string][]string{
 	"internal/boxtest/vm/wire":    {},
 	"internal/bench":              {},
 	"internal/e2e":                {"internal/boxtest", "internal/boxtest/vm", "internal/boxtest/world"},
-	"internal/cli":                {"profile", "internal/agents", "mounts", "limits", "launch", "internal/seccomp", "internal/session", "internal/doctor", "internal/audit", "internal/workspace", "internal/capture", "internal/egress", "internal/egress/route", "internal/egress/authority", "internal/egress/credential", "internal/egress/meter", "internal/registry", "internal/secret", "internal/permission", "internal/hook", "internal/hook/gate", "internal/hook/script", "internal/programs", "internal/scaffold", "internal/boxinit"},
+	"internal/cli":                {"profile", "internal/agents", "mounts", "limits", "launch", "internal/seccomp", "internal/session", "internal/doctor", "internal/audit", "internal/workspace", "internal/capture", "internal/egress", "internal/egress/route", "internal/egress/authority", "internal/egress/credential", "internal/egress/meter", "internal/registry", "internal/secret", "internal/permission", "internal/hook", "internal/hook/gate", "internal/hook/script", "internal/programs", "internal/scaffold", "internal/boxinit", "internal/escape", "internal/report"},
 }
 
 // engine are the packages of libcontainer that only launch imports; mounts and limits may use its values.

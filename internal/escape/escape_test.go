@@ -1,4 +1,4 @@
-package cli
+package escape
 
 import (
 	"encoding/json"
@@ -27,7 +27,7 @@ func TestVisible(t *testing.T) {
 		"the replacement character itself stays": {"\ufffd", "\ufffd"},
 		"a separator of lines is shown":          {"a\u2028b", `a\u2028b`},
 	} {
-		if diff := cmp.Diff(test.want, visible(test.in)); diff != "" {
+		if diff := cmp.Diff(test.want, Text(test.in)); diff != "" {
 			t.Errorf("%s: (-want +got)\n%s", name, diff)
 		}
 	}
@@ -37,7 +37,7 @@ func FuzzVisible(f *testing.F) {
 	f.Add("\x1b]52;c;eA==\a")
 	f.Add("\u202e\x9b\xff")
 	f.Fuzz(func(t *testing.T, s string) {
-		got := visible(s)
+		got := Text(s)
 		if !utf8.ValidString(got) {
 			t.Fatalf("%q became %q, which is not UTF-8", s, got)
 		}
@@ -50,7 +50,7 @@ func FuzzVisible(f *testing.F) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		safe := visibleJSON(data)
+		safe := JSON(data)
 		var before, after string
 		if json.Unmarshal(data, &before) != nil || json.Unmarshal(safe, &after) != nil || before != after {
 			t.Fatalf("%s became %s, another value", data, safe)
@@ -74,17 +74,17 @@ func TestCommandLine(t *testing.T) {
 		"a quote":        {[]string{"echo", "it's"}, `echo 'it'\''s'`},
 		"an escape":      {[]string{"echo", "\x1b[2J"}, `echo '\x1b[2J'`},
 	} {
-		if diff := cmp.Diff(test.want, commandLine(test.argv)); diff != "" {
+		if diff := cmp.Diff(test.want, Line(test.argv)); diff != "" {
 			t.Errorf("%s: (-want +got)\n%s", name, diff)
 		}
 	}
 }
 
 func TestShorten(t *testing.T) {
-	if got := shorten("漢字漢字", 3); got != "漢字…" {
+	if got := Shorten("漢字漢字", 3); got != "漢字…" {
 		t.Errorf("got %q", got)
 	}
-	if got := shorten("abc", 3); got != "abc" {
+	if got := Shorten("abc", 3); got != "abc" {
 		t.Errorf("got %q", got)
 	}
 }

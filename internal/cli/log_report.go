@@ -1,0 +1,108 @@
+package cli
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"path/filepath"
+	"strings"
+
+	cli "github.com/urfave/cli/v2"
+
+	"agentbox/internal/audit"
+	"agentbox/internal/report"
+)
+
+func newLogReport(c *caller) *cli.Command {
+	return &cli.Command{
+		Name: "report", Usage: "say what a session did, what left it, and what deserves a look", UsageText: "agentbox log report [options] [ID or FILE]",
+		Description: "Prints a text, or writes FILE: as one HTML page that needs nothing else and asks nobody, as JSON, or as text, by the end of its\n" +
+			"name (.html, .json, .txt, .md). A session that runs, one whose supervisor was killed, and a log that somebody changed have a report,\n" +
+			"too: it says so at its head.",
+		Flags: []cli.Flag{
+			&cli.StringFlag{Name: "output", Aliases: []string{"o"}, Usage: "write it to `FILE`"},
+			&cli.StringFlag{Name: "format", Usage: "`FORMAT` is text, json or html, whatever the file's name"},
+			logDirFlag(),
+		},
+		Action: func(ctx *cli.Context) error {
+			if err := wantArgs(ctx, 1); err != nil {
+				return err
+			}
+			return reportLog(ctx, c)
+		},
+	}
+}
+
+func reportLog(ctx *cli.Context, c *caller) error {
+	output, err1 := value(ctx, "output")
+	format, err2 := value(ctx, "format")
+	dir, err3 := value(ctx, "log-dir")
+	if err := errors.Join(err1, err2, err3); err != nil {
+		return err
+	}
+	if format == "" {
+		format = formatOf(output)
+	}
+	write, ok := map[string]func(*report.Report, io.Writer) error{"text": (*report.Report).WriteText, "json": (*report.Report).WriteJSON,
+		"html": (*report.Report).WriteHTML}[format]
+	if !ok {
+		return &usageError{msg: fmt.Sprintf("--format: there is no %q", format), hint: "text, json or html"}
+	}
+	path := ctx.Args().First()
+	if !strings.Contains(path, "/") {
+		var err error
+		if path, err = findLog(dir, path); err != nil {
+			return err
+		}
+	}
+	r, err := readReport(path)
+	if err != nil {
+		return err
+	}
+	if output == "" {
+		var text strings.Builder
+		if err := write(r, &text); err != nil {
+			return err
+		}
+		c.voice.script(text.String())
+		return nil
+	}
+	file, err := placeFile("output", output, []string{"."})
+	if err != nil {
+		return err
+	}
+	if err := errors.Join(file.write(func(w io.Writer) error { return write(r, w) }), file.close()); err != nil {
+		return err
+	}
+	c.voice.notef("session %s: %s, in %s", r.Session, counted(len(r.Findings), "finding", "findings"), output)
+	return nil
+}
+
+func formatOf(name string) string {
+	switch strings.ToLower(filepath.Ext(name)) {
+	case ".html", ".htm":
+		return "html"
+	case ".json":
+		return "json"
+	}
+	return "text"
+}
+
+// readReport reads a log twice: what verification says stands at the head. A log that grows meanwhile is read as far as
+// it was verified, and a little further.
+func readReport(path string) (*report.Report, error) {
+	f, err := audit.OpenAll(path)
+	if err != nil {
+		return nil, err
+	}
+	verification, err := audit.Verify(f, audit.Expected{})
+	f.Close()
+	if err != nil {
+		return nil, err
+	}
+	if f, err = audit.OpenAll(path); err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	return report.From(audit.Records(f), verification), nil
+}

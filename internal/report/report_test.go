@@ -1,0 +1,222 @@
+package report
+
+import (
+	"bytes"
+	"encoding/json"
+	"os"
+	"slices"
+	"strings"
+	"testing"
+
+	"golang.org/x/net/html"
+
+	"agentbox/internal/audit"
+)
+
+// logged is the report of a session in which these things happened.
+func logged(t testing.TB, events ...audit.Event) *Report {
+	t.Helper()
+	dir := t.TempDir()
+	l, err := audit.Create(dir, audit.Options{Session: "1s0m4p2bv7c3"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, e := range events {
+		if err := l.Append(e); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := l.Close(); err != nil {
+		t.Fatal(err)
+	}
+	return read(t, audit.Path(dir, "1s0m4p2bv7c3"))
+}
+
+func read(t testing.TB, path string) *Report {
+	t.Helper()
+	f, err := audit.OpenAll(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	v, err := audit.Verify(f, audit.Expected{})
+	f.Close()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if f, err = audit.OpenAll(path); err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	return From(audit.Records(f), v)
+}
+
+// session is one in which a bit of everything happened; every text of the agent's is x.
+func session(x audit.Text) []audit.Event {
+	return []audit.Event{
+		&audit.Start{Agentbox: "1.0", Kernel: "6.18", Workspace: x, Mode: "overlay", Profile: "claude", Argv: []audit.Text{"sh", x}, Network: "allowlist",
+			Limits: []audit.Limit{{Name: "pids", Value: "512", State: "enforced"}}, Degraded: []audit.Degraded{{Layer: "landlock", Why: x}}},
+		&audit.Ready{BoxPID: 1},
+		&audit.ProgramStart{PID: 10, Path: x, Argv: []audit.Text{x, x}}, &audit.ProgramEnd{PID: 10, How: "exited", ExitCode: 3, Microseconds: 2500},
+		&audit.ProgramStart{PID: 11, Path: "/bin/ls", Missing: true},
+		&audit.ToolCall{Tool: x, Input: x, Decision: "deny", Rule: "permissions.deny[0]", Reason: x},
+		&audit.NetworkRequest{Host: "api.anthropic.com", Port: 443, Method: "POST", Path: "/v1/messages", Status: 200, BytesOut: 2048, BytesIn: 100, Rule: "network.allow[0]", Credentials: []audit.Text{"anthropic"}, CostUSD: 0.25},
+		&audit.NetworkConnection{Host: x, Port: 443, BytesOut: 5000, BytesIn: 1, Rule: x},
+		&audit.NetworkRefused{Host: x, Port: 80, Method: "GET", Path: x, Reason: "not-allowed"},
+		&audit.NetworkTripwire{Credential: "anthropic", Where: "body", Host: x},
+		&audit.Usage{MemoryBytes: 1 << 20, CPUSeconds: 1, Pids: 3}, &audit.Usage{MemoryBytes: 2 << 20, CPUSeconds: 2, Pids: 4},
+		&audit.Freeze{By: "person"}, &audit.Resume{By: "person"},
+		&audit.End{Cause: "exited", ExitCode: 3, Seconds: 12},
+		&audit.Changes{Changes: 1, Digest: "d", Items: []audit.Changed{{Path: x, Kind: "added", Handoffs: []audit.Text{x}, Protected: "workspace.protect[0]", After: audit.Content{Type: "file", Size: 5, SHA256: "abc"}}}},
+	}
+}
+
+func TestWhatAReportSays(t *testing.T) {
+	r := logged(t, session("evil")...)
+	var b bytes.Buffer
+	if err := r.WriteText(&b); err != nil {
+		t.Fatal(err)
+	}
+	for what, want := range map[string]string{
+		"the command":          "# Session 1s0m4p2bv7c3: sh evil",
+		"the verdict":          "sealed: 17 records, not signed",
+		"how it ended":         "ended      exited with 3",
+		"programs":             "1 program was started; 1 failed.",
+		"bytes out":            "2 hosts were reached, with 6.9 KiB out",
+		"refusals":             "2 attempts were refused.",
+		"files":                "1 path was changed; 0 of them were applied.",
+		"cost":                 "Models cost 0.2500 US dollars.",
+		"the tripwire":         "**serious** somebody looked for a secret: the placeholder of anthropic was in a body for evil",
+		"the layer":            "the box was without the layer landlock",
+		"where to rotate":      "rotate it at https://console.anthropic.com/settings/keys (Anthropic)",
+		"the line that denies": "permissions.deny[0]",
+		"the hand-off file":    "run or obeyed outside the box: evil",
+		"what is to fill in":   "## Post-mortem, to fill in",
+	} {
+		if !strings.Contains(b.String(), want) {
+			t.Errorf("%s: no %q in\n%s", what, want, &b)
+		}
+	}
+}
+
+func TestReportOfALogThatIsNotWhole(t *testing.T) {
+	for name, test := range map[string]struct {
+		change func(lines [][]byte) [][]byte
+		want   string
+	}{
+		"cut":     {func(l [][]byte) [][]byte { return l[:4] }, "no end is on record"},
+		"changed": {func(l [][]byte) [][]byte { l[2][60] ^= 1; return l }, "the log was changed: broken at record 2"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			dir := t.TempDir()
+			l, err := audit.Create(dir, audit.Options{Session: "s"})
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, e := range session("x") {
+				_ = l.Append(e)
+			}
+			if err := l.Close(); err != nil {
+				t.Fatal(err)
+			}
+			rewrite(t, audit.Path(dir, "s"), test.change)
+			r := read(t, audit.Path(dir, "s"))
+			var b bytes.Buffer
+			if err := r.WriteText(&b); err != nil || !strings.Contains(b.String(), test.want) || r.Findings == nil || !r.Findings[0].Serious {
+				t.Errorf("%v\n%s", err, &b)
+			}
+		})
+	}
+}
+
+func rewrite(t *testing.T, path string, change func([][]byte) [][]byte) {
+	t.Helper()
+	data, err := os.ReadFile(path)
+	if err == nil {
+		err = os.WriteFile(path, bytes.Join(change(bytes.SplitAfter(data, []byte("\n"))), nil), 0o600)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// hostile are texts that mean something to a page, a style, a template or a terminal.
+var hostile = []string{
+	`<script>alert(1)</script>`, `"><img src=x onerror=alert(1)>`, `' onmouseover='alert(1)`, `</style><script>alert(1)</script>`, `</title><svg onload=alert(1)>`,
+	`javascript:alert(1)`, `{{.Session}}`, `<!--`, `-->`, `]]>`, `<a href="https://evil.example/">x</a>`, `&lt;script&gt;`, `url(https://evil.example/)`, `<base href=//evil.example>`,
+	"a\x00b", "\xff\xfe", "\x1b]52;c;eA==\a", "\x1b[2J", "a\u202etxt.exe", "\u2066\u2069\u200b", "a\nb\rc", strings.Repeat("A<b>", 50_000), "\u2028", "${7*7}", "<iframe src='//evil.example'>",
+}
+
+func TestHostileTextsAreText(t *testing.T) {
+	var clean bytes.Buffer
+	if err := logged(t, session("harmless")...).WriteHTML(&clean); err != nil {
+		t.Fatal(err)
+	}
+	want := shape(t, clean.Bytes())
+	for _, x := range hostile {
+		r := logged(t, session(audit.Text(x))...)
+		var page, text, data bytes.Buffer
+		if err := r.WriteHTML(&page); err != nil {
+			t.Fatal(err)
+		}
+		if got := shape(t, page.Bytes()); !slices.Equal(got, want) {
+			t.Errorf("%.60q makes another page", x)
+		}
+		if err := r.WriteText(&text); err != nil || strings.ContainsFunc(text.String(), func(c rune) bool { return c < ' ' && c != '\n' || c == 0x202e || c == 0x2028 }) {
+			t.Errorf("%.60q: a terminal obeys something in the text (%v)", x, err)
+		}
+		if err := r.WriteJSON(&data); err != nil || !json.Valid(data.Bytes()) || strings.ContainsFunc(data.String(), func(c rune) bool { return c > '~' && c != '…' }) {
+			t.Errorf("%.60q: the JSON is none, or not ASCII (%v)", x, err)
+		}
+	}
+}
+
+// shape is everything of a page but its texts: its elements and their attributes. None runs or fetches anything.
+func shape(t testing.TB, page []byte) (list []string) {
+	t.Helper()
+	z := html.NewTokenizer(bytes.NewReader(page))
+	for {
+		switch z.Next() {
+		case html.ErrorToken:
+			return list
+		case html.StartTagToken, html.SelfClosingTagToken:
+			token := z.Token()
+			one := token.Data
+			if slices.Contains([]string{"script", "img", "iframe", "object", "embed", "form", "input", "base", "audio", "video", "source"}, one) {
+				t.Errorf("the page has the element %s", one)
+			}
+			for _, a := range token.Attr {
+				one += " " + a.Key
+				outside := strings.Contains(a.Val, "//") && !slices.ContainsFunc(places, func(p struct {
+					host string
+					Place
+				}) bool {
+					return p.URL == a.Val
+				})
+				if strings.HasPrefix(a.Key, "on") || a.Key == "style" || a.Key == "src" || outside && a.Key != "content" {
+					t.Errorf("the page has the attribute %s=%q", a.Key, a.Val)
+				}
+				if a.Key == "class" || a.Key == "points" {
+					one += "=" + strings.Join(strings.Fields(a.Val), " ")
+				}
+			}
+			if strings.Contains(one, "points") {
+				one = strings.SplitN(one, "=", 2)[0] // times differ
+			}
+			list = append(list, one)
+		}
+	}
+}
+
+func FuzzReport(f *testing.F) {
+	for _, x := range hostile[:15] {
+		f.Add(x)
+	}
+	f.Fuzz(func(t *testing.T, x string) {
+		r := logged(t, session(audit.Text(x))...)
+		var page bytes.Buffer
+		if err := r.WriteHTML(&page); err != nil {
+			t.Fatal(err)
+		}
+		shape(t, page.Bytes())
+	})
+}

@@ -1,0 +1,213 @@
+package report
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+
+	humanize "github.com/dustin/go-humanize"
+
+	"agentbox/internal/audit"
+	"agentbox/internal/escape"
+)
+
+// A Fact is one of the head.
+type Fact struct{ Name, Value string }
+
+// Facts are what the session was.
+func (r *Report) Facts() []Fact {
+	list := []Fact{{"workspace", fmt.Sprintf("%s (%s)", r.Workspace, r.Mode)}, {"profile", r.Profile.String()}, {"network", r.Network.String()},
+		{"started", r.Started.UTC().Format("2006-01-02 15:04:05 UTC")}, {"lasted", duration(r.Seconds)}, {"ended", r.Outcome()}}
+	var limits []string
+	for _, l := range r.Limits {
+		limits = append(limits, fmt.Sprintf("%s %s (%s)", l.Name, l.Value, l.State))
+	}
+	if limits != nil {
+		list = append(list, Fact{"limits", strings.Join(limits, ", ")})
+	}
+	list = append(list, Fact{"agentbox", r.Agentbox.String()}, Fact{"kernel", r.Kernel.String()})
+	return slices.DeleteFunc(list, func(f Fact) bool { return f.Value == "" })
+}
+
+// Title is the command, short enough for a heading.
+func (r *Report) Title() string { return escape.Shorten(r.Command.String(), 120) }
+
+// Verdict is what verification says, in words.
+func (r *Report) Verdict() string {
+	v := escape.Text(r.Verification.String())
+	if r.Verification.Verdict == audit.Sealed && !r.Verification.Signed {
+		v += ", not signed"
+	}
+	return v
+}
+
+// Summary is what a busy person reads.
+func (r *Report) Summary() []string {
+	var list []string
+	say := func(format string, args ...any) { list = append(list, fmt.Sprintf(format, args...)) }
+	if r.Programs.Recorded {
+		say("%s started; %d failed.", counted(r.Programs.Starts, "program was", "programs were"), r.Programs.Failed)
+	}
+	if len(r.Tools)+r.Omitted.Tools > 0 {
+		say("The agent asked about %s.", counted(len(r.Tools)+r.Omitted.Tools, "tool call", "tool calls"))
+	}
+	say("%s reached, with %s out and %s in.", counted(len(r.Hosts), "host was", "hosts were"), humanize.IBytes(uint64(r.BytesOut)), humanize.IBytes(uint64(r.BytesIn)))
+	refused := 0
+	for _, one := range r.Refusals {
+		refused += one.Count
+	}
+	say("%s refused.", counted(refused, "attempt was", "attempts were"))
+	switch f := r.Files; {
+	case f.Known:
+		state := fmt.Sprintf("%d of them were applied", f.Applied)
+		if f.Discarded {
+			state += ", and the rest discarded"
+		}
+		say("%s changed; %s.", counted(f.Changes, "path was", "paths were"), state)
+	case r.Mode != "overlay" && r.Mode != "":
+		say("The workspace was of the mode %s: which files were changed is not on record.", r.Mode)
+	}
+	if r.TotalUSD > 0 {
+		say("Models cost %.4f US dollars.", r.TotalUSD)
+	}
+	return list
+}
+
+// A Section of the post-mortem's outline.
+type Section struct{ Title, Known, Ask string }
+
+// Outline is what a post-mortem answers, with what the log knows.
+func (r *Report) Outline() []Section {
+	var grave []string
+	for _, f := range r.Findings {
+		if f.Serious && len(grave) < 5 {
+			grave = append(grave, f.What)
+		}
+	}
+	var keys []string
+	for _, c := range r.Credentials {
+		keys = append(keys, fmt.Sprintf("%s (%s, %s)", c.Name, counted(c.Requests, "request", "requests"), counted(c.Tripwires, "tripwire", "tripwires")))
+	}
+	return []Section{
+		{"What happened", strings.Join(grave, "; "), "in two sentences, for somebody who was not there"},
+		{"How it was noticed", "", "by whom, when, and by what: a finding, a refusal, a person"},
+		{"What was reached", fmt.Sprintf("%s, %s out; %s applied", counted(len(r.Hosts), "host", "hosts"), humanize.IBytes(uint64(r.BytesOut)), counted(r.Files.Applied, "path", "paths")), "what of it matters, and to whom it must be told"},
+		{"Which secrets to rotate", strings.Join(keys, "; "), "who rotated which, when"},
+		{"Why it could happen", "", "the instruction, dependency or page that the agent followed; the line of the profile that let it"},
+		{"What held", fmt.Sprintf("%s refused", counted(len(r.Refusals), "kind of attempt was", "kinds of attempts were")), "the line of the profile that stopped it"},
+		{"What changes", "", "each with an owner and a date: profile, credentials, dependencies"},
+	}
+}
+
+func counted(n int, one, many string) string {
+	if n == 1 {
+		return "1 " + one
+	}
+	return fmt.Sprintf("%d %s", n, many)
+}
+
+// WriteJSON writes the report as JSON in printable ASCII.
+func (r *Report) WriteJSON(w io.Writer) error {
+	data, err := json.MarshalIndent(r, "", "  ")
+	if err == nil {
+		_, err = w.Write(append(escape.JSON(data), '\n'))
+	}
+	return err
+}
+
+// few is how many rows of a list the text has.
+const few = 20
+
+// WriteText writes the report for a terminal, and as Markdown is read.
+func (r *Report) WriteText(w io.Writer) error {
+	t := &text{w: w}
+	t.line("# Session %s: %s\n", r.Session, r.Title())
+	t.line("%s\n", r.Verdict())
+	for _, f := range r.Facts() {
+		t.line("%-10s %s", f.Name, f.Value)
+	}
+	t.line("")
+	for _, s := range r.Summary() {
+		t.line("- %s", s)
+	}
+	t.head("What deserves a look", len(r.Findings))
+	for _, f := range r.Findings[:min(few, len(r.Findings))] {
+		t.line("- %s%s (record %d, %s)", map[bool]string{true: "**serious** "}[f.Serious], f.What, f.Record, counted(f.Count, "time", "times"))
+	}
+	t.head("Time line", len(r.Timeline))
+	for _, m := range r.Timeline[:min(few, len(r.Timeline))] {
+		t.line("%s  %s", m.Time.UTC().Format("15:04:05"), m.What)
+	}
+	t.more(len(r.Timeline) + r.Omitted.Timeline)
+	t.lists(r)
+	t.head("Post-mortem, to fill in", 1)
+	for _, s := range r.Outline() {
+		t.line("### %s\n%s\n(%s)\n", s.Title, s.Known, s.Ask)
+	}
+	return t.err
+}
+
+func (t *text) lists(r *Report) {
+	t.head("Hosts", len(r.Hosts))
+	for _, h := range r.Hosts[:min(few, len(r.Hosts))] {
+		t.line("%s:%d  %s out, %s in, %s, %s (%s)", h.Host, h.Port, humanize.IBytes(uint64(h.BytesOut)), humanize.IBytes(uint64(h.BytesIn)),
+			counted(h.Connections, "connection", "connections"), counted(h.Requests, "request", "requests"), h.Rule)
+	}
+	t.more(len(r.Hosts) + r.Omitted.Hosts)
+	t.head("Refusals", len(r.Refusals))
+	for _, f := range r.Refusals[:min(few, len(r.Refusals))] {
+		t.line("%s %s: %s %s (%s)", f.What, f.Target, f.Reason, f.Rule, counted(f.Count, "time", "times"))
+	}
+	t.more(len(r.Refusals) + r.Omitted.Refusals)
+	t.head("Files", len(r.Files.List))
+	for _, f := range r.Files.List[:min(few, len(r.Files.List))] {
+		t.line("%-9s %s %s%s", f.Kind, f.Path, map[bool]string{true: "applied "}[f.Applied], remarks(f.Remarks))
+	}
+	t.more(len(r.Files.List) + r.Omitted.Files)
+	t.head("Credentials", len(r.Credentials))
+	for _, c := range r.Credentials[:min(few, len(r.Credentials))] {
+		t.line("%s  %s, %s", c.Name, counted(c.Requests, "request", "requests"), counted(c.Tripwires, "tripwire", "tripwires"))
+		for _, p := range c.Rotate {
+			t.line("  rotate it at %s (%s)", p.URL, p.Of)
+		}
+	}
+	t.head("Programs, as they were claimed", len(r.Programs.Groups))
+	for _, p := range r.Programs.Groups[:min(few, len(r.Programs.Groups))] {
+		t.line("%6d  %s  %s", p.Starts, p.Path, p.Argv)
+	}
+	t.more(len(r.Programs.Groups))
+}
+
+func remarks(list []Text) string {
+	words := make([]string, len(list))
+	for i, one := range list {
+		words[i] = one.String()
+	}
+	return strings.Join(words, ", ")
+}
+
+// A text remembers the first error.
+type text struct {
+	w   io.Writer
+	err error
+}
+
+func (t *text) line(format string, args ...any) {
+	if t.err == nil {
+		_, t.err = fmt.Fprintf(t.w, format+"\n", args...)
+	}
+}
+
+func (t *text) head(title string, rows int) {
+	if rows > 0 {
+		t.line("\n## %s\n", title)
+	}
+}
+
+func (t *text) more(rows int) {
+	if rows > few {
+		t.line("… and %d more: the page (-o FILE.html) and the JSON have them", rows-few)
+	}
+}
