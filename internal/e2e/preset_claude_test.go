@@ -168,9 +168,6 @@ func TestClaudeInATerminal(t *testing.T) {
 					t.Errorf("it asks about %q:\n%s", question, s.text())
 				}
 			}
-			if !strings.Contains(s.text(), "profile claude (by the command's name)") {
-				t.Errorf("nobody says where the profile comes from:\n%s", s.text())
-			}
 			r := finish(t, w.agentbox(t, "diff"))
 			if !strings.Contains(r.out, "+hello") {
 				t.Errorf("%+v", r)
