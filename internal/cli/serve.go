@@ -64,6 +64,12 @@ func (v *control) handle(ctx context.Context, r session.Request) session.Reply {
 		info := v.box.Session().Info()
 		info.Usage = usage(v.box.Usage())
 		return session.Reply{OK: true, Info: &info}
+	case session.OpRedact:
+		reply := session.Reply{OK: true}
+		for _, text := range r.Texts {
+			reply.Texts = append(reply.Texts, []byte(v.record.secrets.Redact(string(text))))
+		}
+		return reply
 	case session.OpExec:
 		err = v.record.commit(&audit.Exec{UID: os.Getuid(), Argv: audit.Texts(r.Argv)})
 	case session.OpFreeze:
