@@ -81,10 +81,14 @@ func (c *caller) subject(dir, prefix string) (*subject, error) {
 		return nil, err
 	}
 	if s.id = s.info.ID; err != nil {
-		if s.log, err = findLog(dir, prefix); err != nil {
-			return nil, err
+		var unlogged error
+		if s.log, unlogged = findLog(dir, prefix); unlogged == nil {
+			s.id = strings.TrimSuffix(filepath.Base(s.log), ".jsonl")
+		} else if s.info, err = session.Pick(distinct(infos), prefix, project); err != nil {
+			return nil, unlogged
+		} else {
+			s.id = s.info.ID
 		}
-		s.id = strings.TrimSuffix(filepath.Base(s.log), ".jsonl")
 	} else if prefix != "" {
 		if other, err := findLog(dir, prefix); err == nil && filepath.Base(other) != filepath.Base(audit.Path("", s.id)) {
 			return nil, &plainError{err: fmt.Errorf("%q begins the IDs of several sessions", prefix), hint: "write more of it"}

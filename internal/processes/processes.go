@@ -74,7 +74,8 @@ type File struct {
 	Position int64      `json:"position"`
 }
 
-// Of looks at the pid namespace of a process, which is the first of it.
+// Of looks at the pid namespace of a process, which is the first of it. Of one that is ending the error is
+// os.ErrProcessDone.
 func Of(first int) (*View, error) {
 	space, err := os.Readlink(fmt.Sprintf("/proc/%d/ns/pid", first))
 	if err != nil {
@@ -103,6 +104,9 @@ func Of(first int) (*View, error) {
 		}
 	}
 	v.shared(first)
+	if _, err := os.Readlink(fmt.Sprintf("/proc/%d/exe", first)); errors.Is(err, os.ErrNotExist) {
+		return nil, os.ErrProcessDone // its memory is gone, and so are all the others
+	}
 	return v, nil
 }
 
