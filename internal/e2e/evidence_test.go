@@ -104,6 +104,7 @@ func (w *world) evidence(t *testing.T, code int, args ...string) bundle {
 	t.Helper()
 	name := filepath.Join(w.Home, "evidence.tar.zst")
 	os.Remove(name)
+	t.Cleanup(func() { os.Remove(name) })
 	r := finish(t, w.agentbox(t, append([]string{"evidence", "-o", name}, args...)...))
 	if r.code != code {
 		t.Fatalf("evidence: %+v", r)
