@@ -22,8 +22,8 @@ type evidenceOptions struct {
 
 func newEvidence(c *caller) *cli.Command {
 	return &cli.Command{
-		Name: "evidence", Usage: "put all that is known of a session into one file", UsageText: "agentbox evidence [options] -o FILE [ID]",
-		Description: "FILE is a tar archive, compressed with zstd: the session's log and what verification says of it, the effective policy, the processes\n" +
+		Name: "evidence", Usage: "put all that is known of a session into one file", UsageText: "agentbox evidence [options] [ID]",
+		Description: "The FILE of -o is a tar archive, compressed with zstd: the session's log and what verification says of it, the effective policy, the processes\n" +
 			"of the box with arguments, open files, sockets and mounts, the figures of its control groups, what the agent changed with hashes,\n" +
 			"what left lately, versions, an impact report, and a manifest with the SHA-256 of each. It changes nothing of the session, which may\n" +
 			"run, be frozen, have ended or have lost its supervisor; of a box that runs, the documents are of slightly different moments, so\n" +
