@@ -237,11 +237,13 @@ func (g *gatherer) changes(ctx context.Context) error {
 	if records == nil {
 		records = []*audit.Changes{}
 	}
+	var names []*audit.Text
 	for _, r := range records {
 		for i := range r.Items {
-			g.cut([]*audit.Text{&r.Items[i].Path, &r.Items[i].From})
+			names = append(names, &r.Items[i].Path, &r.Items[i].From)
 		}
 	}
+	g.cut(names)
 	err = g.addJSON("changes.json", "every path that the agent changed and nobody has decided about, with hashes", records)
 	if ch.layers.Memory {
 		err = errors.Join(err, errors.New("what was written lately was in memory, and is lost"))
