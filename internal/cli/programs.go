@@ -1,7 +1,6 @@
 package cli
 
 import (
-	"errors"
 	"fmt"
 	"os"
 	"strconv"
@@ -28,15 +27,9 @@ type programLog struct {
 	once   sync.Once            // of close
 }
 
-// programs prepares the record of programs; nil where the profile wants none.
+// programs prepares the record of programs; nil where the box has none.
 func (c *caller) programs(p policy, record *recorder, full *fullness, hook func(programs.Start)) (*programLog, error) {
 	if !p.plan.Programs {
-		return nil, nil
-	}
-	if !p.plan.Seccomp {
-		if p.effective.Profile.Limits.Execs > 0 {
-			return nil, &launch.MissingError{Layer: "seccomp", Err: errors.New("limits.execs needs it")}
-		}
 		return nil, nil
 	}
 	l := &programLog{record: record, limit: p.effective.Profile.Limits.Execs, held: &heldBack{c: c, terminal: full.terminal}, hook: hook}
