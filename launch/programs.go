@@ -10,6 +10,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"agentbox/internal/boxinit"
 	"agentbox/profile"
 )
 
@@ -70,15 +71,21 @@ func programsMissing() string {
 	if err != nil {
 		return "process_vm_readv(2) is refused here: " + err.Error()
 	}
-	switch err = TryFilter(true); {
-	case err == nil:
-		return ""
-	case errors.Is(err, unix.EBUSY):
-		return "a sandbox around this process is asked about system calls already, and the kernel lets only one be"
-	case errors.Is(err, unix.EINVAL):
-		return "the kernel's filters do not wait for an answer without being interrupted: that takes Linux 5.19"
+	if err := TryFilter(true); err != nil {
+		return filterRefused(err).Error()
 	}
-	return "a filter with a listener was refused: " + err.Error()
+	return ""
+}
+
+// filterRefused says what keeps a filter from having a listener.
+func filterRefused(err error) error {
+	switch {
+	case errors.Is(err, unix.EBUSY):
+		return errors.New("a sandbox around this process is asked about system calls already, and the kernel lets only one be")
+	case errors.Is(err, unix.EINVAL):
+		return errors.New("the kernel's filters do not wait for an answer without being interrupted: that takes Linux 5.19")
+	}
+	return fmt.Errorf("a filter with a listener was refused: %w", err)
 }
 
 // programs settles whether each program is asked about. What needs the filter goes with it.
@@ -94,4 +101,21 @@ func (p *Plan) programs(prof profile.Profile, h Host) error {
 			Remedy: `leave limits.execs out, or start where "agentbox doctor" finds the layer`}
 	}
 	return nil
+}
+
+// lastStep waits for what becomes of a start. The filter may ask about the first program already.
+func lastStep(control *boxinit.Control, programs func(*os.File) error) (boxinit.Message, error) {
+	for {
+		m, file, err := control.ReceiveFile()
+		if file == nil || err != nil {
+			return m, err
+		}
+		if m.Kind != boxinit.Listener || programs == nil {
+			file.Close()
+			return m, errors.New("the box asks about programs, and nobody answers")
+		}
+		if err := programs(file); err != nil {
+			return m, err
+		}
+	}
 }

@@ -39,7 +39,7 @@ func (s *seen) release() {
 
 // look reads what a call is about.
 func (l *listening) look(n notif) (s *seen, err error) {
-	s = &seen{Start: Start{PID: int(n.pid), At: time.Now()}, pidfd: -1}
+	s = &seen{Start: Start{PID: int(n.pid), Joined: l.joined, At: time.Now()}, pidfd: -1}
 	path, argv := n.args[0], n.args[1]
 	at := unix.AT_FDCWD
 	flags := uint64(0)
