@@ -92,7 +92,7 @@ func (l *programLog) started(s programs.Start) unix.Errno {
 	if !s.Missing && l.limit > 0 && l.count.Add(1) > l.limit {
 		errno, e.Refused = unix.EAGAIN, "limits.execs"
 	}
-	if err := l.append(e); err != nil {
+	if err := l.write(e, (*audit.Log).Through); err != nil { // so that who kills us in a moment has it all the same
 		return unix.EPERM
 	}
 	if errno != 0 {
@@ -127,11 +127,13 @@ func (l *programLog) ended(e programs.End) {
 	_ = l.append(end)
 }
 
-func (l *programLog) append(e audit.Event) error {
+func (l *programLog) append(e audit.Event) error { return l.write(e, (*audit.Log).Append) }
+
+func (l *programLog) write(e audit.Event, how func(*audit.Log, audit.Event) error) error {
 	if l.record.log == nil {
 		return nil
 	}
-	if err := l.record.log.Append(e); err != nil && !l.record.goesOn {
+	if err := how(l.record.log, e); err != nil && !l.record.goesOn {
 		return err
 	}
 	return nil
