@@ -1,6 +1,6 @@
 package audit
 
-// ProgramStart is a program that is about to run in the box; it is written before that.
+// ProgramStart is a program that is about to run in the box; it is written before that, and the call may still fail.
 type ProgramStart struct {
 	PID     int    `json:"pid"` // on the host, as parent
 	Parent  int    `json:"parent"`
@@ -21,11 +21,11 @@ func (ProgramStart) Type() string { return "program.start" }
 type ProgramEnd struct {
 	PID          int   `json:"pid"`
 	Joined       int   `json:"joined,omitempty"` // as of program.start
-	Path         Text  `json:"path"`             // of the last program that it ran
+	Path         Text  `json:"path"`             // that its last program.start named
 	How          Text  `json:"how"`              // exited, signaled, or unknown where the kernel does not tell (before Linux 6.15)
 	ExitCode     int   `json:"exit_code"`        // if it exited
 	Signal       Text  `json:"signal,omitempty"` // if it was signaled
-	Microseconds int64 `json:"microseconds"`     // since that program was started
+	Microseconds int64 `json:"microseconds"`     // since that record
 }
 
 // Type is program.end.
