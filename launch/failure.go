@@ -50,6 +50,9 @@ func stepError(m boxinit.Message, command, path []string, dir string) error {
 	case boxinit.StepOverlay:
 		return &MissingError{Layer: "overlay", Err: &fs.PathError{Op: "mount", Path: m.Detail, Err: errno},
 			Remedy: `"agentbox doctor" says what an overlay needs; workspace.mode = "ro" needs none`}
+	case boxinit.StepPrograms:
+		return &MissingError{Layer: m.Step.Layer(), Err: filterRefused(errno),
+			Remedy: `"agentbox doctor" says what it needs; a joined command needs it, too, where its box has it`}
 	case boxinit.StepDir:
 		return &MissingError{Layer: m.Step.Layer(), Err: &fs.PathError{Op: "chdir", Path: dir, Err: errno}}
 	}

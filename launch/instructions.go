@@ -14,7 +14,7 @@ func (p Plan) instructions(ids idPlan) (*boxinit.Instructions, error) {
 	in := &boxinit.Instructions{
 		Args: p.Command, Env: p.Env, Dir: p.Dir, Terminal: p.Terminal, Umask: p.host.Umask,
 		UID: p.UID, GID: p.GID, OuterUID: ids.outerUID, OuterGID: ids.outerGID,
-		Nested: p.IDs != IDRange, InnerRoot: p.IDs == IDMapped, Landlock: p.landlock(), Programs: p.Programs && p.Seccomp,
+		Nested: p.IDs != IDRange, InnerRoot: p.IDs == IDMapped, Landlock: p.landlock(), Programs: p.Programs,
 	}
 	if p.Seccomp {
 		var err error

@@ -24,24 +24,29 @@ type Joined struct {
 	pipes   *piped
 	term    *terminal
 	group   *cgroup.Group
+	ran     bool
 	lost    error
 	stop    chan struct{}
 }
 
 // Join runs another command in a running box with the posture of the agent: the same namespaces, ids, mounts,
-// Landlock rules and filter. dir is the session's directory. The command ends with its caller. The programs that it starts
-// are not asked about: who listens is the supervisor, which knows of the command alone.
-func Join(ctx context.Context, dir string, plan Plan, s Streams) (*Joined, error) {
-	plan.Programs = false
+// Landlock rules and filter. dir is the session's directory. The command ends with its caller. Where the plan has
+// programs on the record, programs gets the listener at which the command's filter asks, and returns when the supervisor
+// answers there; it is the caller's to close. Nothing of the command runs before.
+func Join(ctx context.Context, dir string, plan Plan, s Streams, programs func(*os.File) error) (*Joined, error) {
 	j := &Joined{stop: make(chan struct{})}
-	if err := j.start(ctx, dir, plan, s); err != nil {
+	if err := j.start(ctx, dir, plan, s, programs); err != nil {
+		if j.ran { // and waits for an answer, say
+			_ = j.process.Signal(unix.SIGKILL)
+			_, _ = j.process.Wait()
+		}
 		j.cleanup()
 		return nil, err
 	}
 	return j, nil
 }
 
-func (j *Joined) start(ctx context.Context, dir string, plan Plan, s Streams) error {
+func (j *Joined) start(ctx context.Context, dir string, plan Plan, s Streams, programs func(*os.File) error) error {
 	files, err := j.prepare(dir, plan, s)
 	if err != nil {
 		return err
@@ -58,19 +63,27 @@ func (j *Joined) start(ctx context.Context, dir string, plan Plan, s Streams) er
 		return &MissingError{Layer: "exec", Err: shorten(err)}
 	}
 	files.close()
-	m, err := j.control.Receive()
+	j.ran = true
+	var m boxinit.Message
+	if j.group.Attaches() {
+		m, err = j.control.Receive()
+	}
 	if err == nil && m.Kind == boxinit.Forked {
 		if err := j.attach(ctx); err != nil {
 			return err
 		}
-		m, err = j.control.Receive()
+	}
+	if err == nil && m.Kind != boxinit.Failed {
+		m, err = lastStep(j.control, programs)
 	}
 	switch {
 	case ctx.Err() != nil:
 		return ctx.Err()
 	case err == nil && m.Kind == boxinit.Failed:
 		return stepError(m, plan.Command, plan.Files.Path, plan.Dir)
-	case !errors.Is(err, io.EOF):
+	case err != nil && !errors.Is(err, io.EOF):
+		return err
+	case err == nil:
 		return &MissingError{Layer: "exec", Err: errors.New("the box's side sent what was not expected")}
 	}
 	if j.term != nil {

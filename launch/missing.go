@@ -34,6 +34,11 @@ func missing(landlock int) map[string]string {
 	if _, _, errno := unix.Syscall(unix.SYS_SECCOMP, unix.SECCOMP_GET_ACTION_AVAIL, 0, uintptr(unsafe.Pointer(&action))); errno != 0 {
 		m[profile.DegradeSeccomp] = "the kernel has no seccomp filters: " + errno.Error()
 	}
+	if m[profile.DegradeSeccomp] == "" { // the one cause is enough, and programs go with it
+		if why := programsMissing(); why != "" {
+			m[profile.DegradePrograms] = why
+		}
+	}
 	if _, err := os.Stat("/proc/self/ns/cgroup"); err != nil {
 		m[profile.DegradeCgroupNamespace] = "the kernel has no cgroup namespaces"
 	}

@@ -44,8 +44,8 @@ type Plan struct {
 	Workspace  string        `json:"workspace"`
 	Limits     limits.Plan   `json:"limits"`
 	Network    NetworkPlan   `json:"network"`
-	Hook       bool          `json:"hook,omitempty"`     // the agent's tool calls are answered by the supervisor
-	Programs   bool          `json:"programs,omitempty"` // each is on the record before it runs
+	Hook       bool          `json:"hook,omitempty"` // the agent's tool calls are answered by the supervisor
+	Programs   bool          `json:"programs"`       // each is on the record before it runs
 
 	host   Host
 	seeds  []Seed
@@ -80,7 +80,7 @@ func NewPlan(p profile.Profile, h Host, r Request) (Plan, error) {
 		Command: r.Command, Terminal: r.Terminal, Hostname: h.Files.Hostname, UID: uint32(uid), GID: uint32(gid),
 		IDs: h.IDs, Namespaces: slices.Clone(namespaces), Files: layout, Seccomp: true, Keyring: true,
 		Allow: p.Agent.Terminal, Workspace: h.Files.Workspace.Path, host: h,
-		Network: networkPlan(p), Hook: p.Agent.Kind == "claude", Programs: p.Audit.Exec, degrade: p.Agent.Degrade,
+		Network: networkPlan(p), Hook: p.Agent.Kind == "claude", degrade: p.Agent.Degrade,
 	}
 	if len(plan.Command) == 0 {
 		plan.Command = p.Agent.Command
@@ -100,6 +100,9 @@ func NewPlan(p profile.Profile, h Host, r Request) (Plan, error) {
 // layers settles which of the layers that a kernel may lack the box has.
 func (p *Plan) layers(prof profile.Profile, h Host) error {
 	for _, layer := range slices.Sorted(maps.Keys(h.Missing)) {
+		if layer == profile.DegradePrograms && !prof.Audit.Exec {
+			continue
+		}
 		if !slices.Contains(prof.Agent.Degrade, layer) {
 			return &MissingError{Layer: layer, Err: errors.New(h.Missing[layer])}
 		}
@@ -110,6 +113,9 @@ func (p *Plan) layers(prof profile.Profile, h Host) error {
 	p.Idmap = h.IDs == IDRange && has(profile.DegradeIdmap)
 	if !has(profile.DegradeCgroupNamespace) {
 		p.Namespaces = slices.DeleteFunc(p.Namespaces, func(ns string) bool { return ns == "cgroup" })
+	}
+	if err := p.programs(prof, h); err != nil {
+		return err
 	}
 	if len(p.Files.Late) > 0 {
 		p.Degraded = append(p.Degraded, Degraded{profile.DegradeLateMasks,

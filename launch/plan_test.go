@@ -130,7 +130,7 @@ func TestEnvironmentIsAnAllowList(t *testing.T) {
 }
 
 func TestLayersThatTheHostLacks(t *testing.T) {
-	for _, layer := range []string{profile.DegradeLandlock, profile.DegradeSeccomp, profile.DegradeKeyring, profile.DegradeCgroupNamespace} {
+	for _, layer := range []string{profile.DegradeLandlock, profile.DegradeSeccomp, profile.DegradeKeyring, profile.DegradeCgroupNamespace, profile.DegradePrograms} {
 		h := laptop()
 		h.Missing = map[string]string{layer: "it is not there"}
 		_, err := NewPlan(preset(t, "ci", ""), h, Request{Command: []string{"x"}})

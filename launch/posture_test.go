@@ -176,6 +176,7 @@ func TestLayersThatAreLetGo(t *testing.T) {
 	for layer, off := range map[string]func(Plan) bool{
 		profile.DegradeLandlock:        func(p Plan) bool { return p.landlock() == nil },
 		profile.DegradeSeccomp:         func(p Plan) bool { return !p.Seccomp },
+		profile.DegradePrograms:        func(p Plan) bool { return !p.Programs && !p.filter().Programs },
 		profile.DegradeKeyring:         func(p Plan) bool { return !p.Keyring },
 		profile.DegradeIdmap:           func(p Plan) bool { return !p.Idmap },
 		profile.DegradeCgroupNamespace: func(p Plan) bool { return !slices.Contains(p.Namespaces, "cgroup") },
@@ -194,7 +195,11 @@ func TestLayersThatAreLetGo(t *testing.T) {
 			}
 			without, err := NewPlan(p, h, Request{Command: []string{"x"}})
 			must(t, err)
-			if !off(without) || !cmp.Equal(without.Degraded, []Degraded{{layer, "it is not there"}}) {
+			want := []Degraded{{layer, "it is not there"}}
+			if layer == profile.DegradeSeccomp {
+				want = append(want, Degraded{profile.DegradePrograms, "it needs the layer seccomp"})
+			}
+			if !off(without) || !cmp.Equal(without.Degraded, want) {
 				t.Errorf("the layer is on where the host lacks it; %v", without.Degraded)
 			}
 			if on := whole.Namespaces; layer != profile.DegradeCgroupNamespace && !slices.Equal(on, without.Namespaces) {

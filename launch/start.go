@@ -312,7 +312,7 @@ func (b *Box) agentRuns(ctx context.Context, s Streams, programs func(*os.File) 
 		if err := b.release(); err != nil {
 			return err
 		}
-		m, err = b.lastStep(programs)
+		m, err = lastStep(b.control, programs)
 	}
 	cancelled := !stop()
 	switch {
@@ -335,23 +335,6 @@ func (b *Box) agentRuns(ctx context.Context, s Streams, programs func(*os.File) 
 		return nil
 	}
 	return b.term.run()
-}
-
-// lastStep waits for what becomes of the agent's start. Its filter may ask about its own program first.
-func (b *Box) lastStep(programs func(*os.File) error) (boxinit.Message, error) {
-	for {
-		m, file, err := b.control.ReceiveFile()
-		if file == nil || err != nil {
-			return m, err
-		}
-		if m.Kind != boxinit.Listener || programs == nil {
-			file.Close()
-			return m, errors.New("the box asks about programs, and nobody answers")
-		}
-		if err := programs(file); err != nil {
-			return m, err
-		}
-	}
 }
 
 // cleanup takes down what is there; every part may be missing.

@@ -256,6 +256,7 @@ const (
 	DegradeCgroupNamespace = "cgroup-namespace" // the private view of control groups
 	DegradeKeyring         = "keyring"          // the new session keyring
 	DegradeLateMasks       = "late-masks"       // masks for what appears after the start, in a rw workspace
+	DegradePrograms        = "programs"         // the record of every program that the agent starts
 	DegradeCapture         = "capture"          // the capture of connections by clients that know of no proxy
 )
 
@@ -263,7 +264,7 @@ const (
 func DegradeNames() []string {
 	return []string{
 		DegradeLandlock, DegradeSeccomp, DegradeIdmap,
-		DegradeCgroupNamespace, DegradeKeyring, DegradeLateMasks, DegradeCapture,
+		DegradeCgroupNamespace, DegradeKeyring, DegradeLateMasks, DegradePrograms, DegradeCapture,
 	}
 }
 

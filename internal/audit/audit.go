@@ -53,6 +53,9 @@ type Log struct {
 	encoder encoder
 	opened  time.Time
 
+	filing sync.Mutex // of the file's end; taken before mu
+	writer *writer
+
 	mu      sync.Mutex
 	changed *sync.Cond // synced, err or the queue have changed
 	queue   []byte
@@ -67,6 +70,7 @@ type Log struct {
 	gathers bool      // the writer waits for more, and looks by itself in a while
 	sealed  bool
 	err     error
+	broken  error // of a write, which err is going to be
 	wake    chan struct{}
 	done    chan struct{}
 }

@@ -50,7 +50,7 @@ func Continue(dir string, o Options, first Continued) (*Log, error) {
 		f.Close()
 		return nil, err
 	}
-	go l.write()
+	l.begin()
 	first.Records, first.Sealed, first.Torn = before.Records, v.sealed, before.Torn
 	if err := l.Append(&first); err != nil {
 		return nil, errors.Join(err, l.Close())

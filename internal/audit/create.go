@@ -52,7 +52,7 @@ func (o Options) check() error {
 
 func start(path string, f file, o Options) *Log {
 	l := newLog(path, f, o)
-	go l.write()
+	l.begin()
 	return l
 }
 

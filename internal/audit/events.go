@@ -82,8 +82,9 @@ func (Ready) Type() string { return "session.ready" }
 
 // Exec is a further command in the box.
 type Exec struct {
-	UID  int    `json:"uid"` // who asked
-	Argv []Text `json:"argv"`
+	UID    int    `json:"uid"` // who asked
+	Argv   []Text `json:"argv"`
+	Joined int    `json:"joined,omitempty"` // counted from 1; program.start names it
 }
 
 // Type is session.exec.

@@ -63,7 +63,8 @@ func TestDiskThatIsFullAtAnyByte(t *testing.T) {
 		var all sync.WaitGroup
 		var errs [5]error
 		for i := range errs {
-			all.Go(func() { errs[i] = l.Commit(&Exec{Argv: Texts([]string{"sh", "-c", "echo 1"})}) })
+			how := []func(*Log, Event) error{(*Log).Commit, (*Log).Through}[i%2]
+			all.Go(func() { errs[i] = how(l, &Exec{Argv: Texts([]string{"sh", "-c", "echo 1"})}) })
 		}
 		all.Wait()
 		if err := errors.Join(errs[:]...); !errors.Is(err, unix.ENOSPC) || !errors.Is(<-failed, unix.ENOSPC) || l.Close() == nil || len(failed) > 0 {

@@ -15,7 +15,8 @@ const (
 	syncTime = 50 * time.Millisecond
 )
 
-// A writer brings the queue of a log to its file. Only its goroutine touches the file.
+// A writer brings the queue of a log to its file. Whoever writes has the log's filing lock; its goroutine alone does
+// everything else to the file.
 type writer struct {
 	log     *Log
 	spare   []byte
@@ -25,9 +26,15 @@ type writer struct {
 	timer   *time.Timer
 }
 
+// begin starts the writer.
+func (l *Log) begin() {
+	l.writer = &writer{log: l, size: l.size, timer: time.NewTimer(time.Hour)}
+	go l.write()
+}
+
 // write runs until the log is closed or fails.
 func (l *Log) write() {
-	w := writer{log: l, size: l.size, timer: time.NewTimer(time.Hour)}
+	w := l.writer
 	defer w.timer.Stop()
 	err := w.run()
 	if closed := l.file.Close(); err == nil {
@@ -41,25 +48,38 @@ func (l *Log) write() {
 
 func (w *writer) run() error {
 	for {
-		b, err := w.log.take(w.spare)
-		if err == nil {
-			err = w.put(b)
-		}
+		b, due, err := w.next()
 		if err != nil {
 			return err
 		}
-		if !w.dirty.IsZero() && (b.urgent || b.last || time.Since(w.dirty) >= syncTime) {
+		if due > 0 {
 			if err := w.log.file.Sync(); err != nil {
 				return err
 			}
-			w.dirty = time.Time{}
-			w.log.reached(w.written)
+			w.log.reached(due)
 		}
 		if b.last {
 			return nil
 		}
 		w.wait()
 	}
+}
+
+// next writes what waits. due is the sequence number after what is to be brought to disk now, or 0: others may write while
+// the disk works.
+func (w *writer) next() (b batch, due uint64, err error) {
+	w.log.filing.Lock()
+	defer w.log.filing.Unlock()
+	if b, err = w.log.take(w.spare); err == nil {
+		err = w.put(b)
+	}
+	if err != nil {
+		w.log.breaks(err)
+	}
+	if !w.dirty.IsZero() && (b.urgent || b.last || time.Since(w.dirty) >= syncTime) {
+		w.dirty, due = time.Time{}, w.written
+	}
+	return b, due, err
 }
 
 // put writes a batch. What a failure leaves of it is cut back to whole records: half of one would read as a crash.
@@ -126,8 +146,11 @@ func (l *Log) gathered() {
 
 // deadline is when the writer must act even if nothing happens.
 func (w *writer) deadline() (time.Time, bool) {
-	if !w.dirty.IsZero() {
-		return w.dirty.Add(syncTime), true
+	w.log.filing.Lock()
+	dirty := w.dirty
+	w.log.filing.Unlock()
+	if !dirty.IsZero() {
+		return dirty.Add(syncTime), true
 	}
 	w.log.mu.Lock()
 	defer w.log.mu.Unlock()
@@ -146,6 +169,9 @@ type batch struct {
 func (l *Log) take(spare []byte) (b batch, err error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	if l.broken != nil {
+		return b, l.broken
+	}
 	if at, ok := l.nextCheckpoint(); ok && !time.Now().Before(at) && !l.sealed {
 		err = l.sign(&Checkpoint{})
 	}

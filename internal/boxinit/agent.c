@@ -167,7 +167,7 @@ int filter_load(struct report *r, const struct filter *f, unsigned int flags)
 {
 	struct sock_fprog prog = { f->bytes / sizeof(struct sock_filter), (struct sock_filter *)f->code };
 
-	r->step = STEP_SECCOMP;
+	r->step = flags & SECCOMP_FILTER_FLAG_NEW_LISTENER ? STEP_PROGRAMS : STEP_SECCOMP;
 	if (!f->code)
 		return -1; /* the profile lets the layer go by name; launch says so */
 	int fd = syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, SECCOMP_FILTER_FLAG_SPEC_ALLOW | flags, &prog);

@@ -24,6 +24,7 @@ const (
 	StepLandlock
 	StepDescriptors
 	StepSeccomp
+	StepPrograms
 	StepExec
 )
 
@@ -47,6 +48,7 @@ var layers = map[Step]string{
 	StepLandlock:     "landlock",
 	StepDescriptors:  "descriptors",
 	StepSeccomp:      "seccomp",
+	StepPrograms:     "programs",
 	StepExec:         "command",
 }
 

@@ -2,7 +2,6 @@ package boxtest
 
 import (
 	"encoding/json"
-	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -34,6 +33,7 @@ type DenyRule struct {
 
 type denial struct {
 	Rules      []DenyRule
+	Listener   bool // of a filter without rules, which the command keeps open
 	Path       string
 	Args       []string
 	Credential *syscall.Credential
@@ -45,16 +45,28 @@ type denial struct {
 // programs such as newuidmap still work. The rules must leave execve alone.
 func DenyCmd(t testing.TB, cmd *exec.Cmd, rules ...DenyRule) *exec.Cmd {
 	t.Helper()
+	return denied(t, cmd, denial{Rules: rules})
+}
+
+// ListenCmd changes cmd so that it runs under a seccomp filter that denies nothing and has a listener, as that of a
+// container which intercepts system calls: the kernel lets no further filter have one.
+func ListenCmd(t testing.TB, cmd *exec.Cmd) *exec.Cmd {
+	t.Helper()
+	return denied(t, cmd, denial{Listener: true})
+}
+
+func denied(t testing.TB, cmd *exec.Cmd, d denial) *exec.Cmd {
+	t.Helper()
 	process.mu.Lock()
 	inMain := process.inMain
 	process.mu.Unlock()
 	if !inMain {
 		t.Fatal("boxtest: TestMain does not call boxtest.Main, which would install the filter")
 	}
-	if _, err := assemble(rules); err != nil {
+	if _, err := assemble(d.Rules); err != nil {
 		t.Fatal("boxtest: ", err)
 	}
-	d := denial{Rules: rules, Path: cmd.Path, Args: cmd.Args}
+	d.Path, d.Args = cmd.Path, cmd.Args
 	if cmd.SysProcAttr != nil && cmd.SysProcAttr.Credential != nil {
 		attr := *cmd.SysProcAttr
 		d.Credential, attr.Credential = attr.Credential, nil
@@ -94,7 +106,7 @@ func denyAndExec(text string) error {
 			return err
 		}
 	}
-	if err := install(filter); err != nil {
+	if err := install(filter, d.Listener); err != nil {
 		return err
 	}
 	return fmt.Errorf("exec %s: %w", d.Path, syscall.Exec(d.Path, d.Args, os.Environ()))
@@ -128,17 +140,32 @@ func become(c *syscall.Credential) error {
 	return nil
 }
 
-func install(filter []bpf.RawInstruction) error {
-	const setModeFilter = 1
-	prog := unix.SockFprog{Len: uint16(len(filter)), Filter: (*unix.SockFilter)(unsafe.Pointer(&filter[0]))}
-	err := seccompCall(setModeFilter, 0, &prog)
-	if errors.Is(err, unix.EACCES) { // no CAP_SYS_ADMIN
+func install(filter []bpf.RawInstruction, listener bool) error {
+	flags := uintptr(0)
+	if listener {
+		flags = unix.SECCOMP_FILTER_FLAG_NEW_LISTENER
+	}
+	fd, errno := load(filter, flags)
+	if errno == unix.EACCES { // no CAP_SYS_ADMIN
 		if err := unix.Prctl(unix.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0); err != nil {
 			return fmt.Errorf("no_new_privs: %w", err)
 		}
-		err = seccompCall(setModeFilter, 0, &prog)
+		fd, errno = load(filter, flags)
 	}
+	if errno != 0 {
+		return fmt.Errorf("seccomp: %w", errno)
+	}
+	if !listener {
+		return nil
+	}
+	_, err := unix.FcntlInt(fd, unix.F_SETFD, 0) // the command keeps it open
 	return err
+}
+
+func load(filter []bpf.RawInstruction, flags uintptr) (uintptr, syscall.Errno) {
+	prog := unix.SockFprog{Len: uint16(len(filter)), Filter: (*unix.SockFilter)(unsafe.Pointer(&filter[0]))}
+	fd, _, errno := unix.RawSyscall(unix.SYS_SECCOMP, unix.SECCOMP_SET_MODE_FILTER, flags, uintptr(unsafe.Pointer(&prog)))
+	return fd, errno
 }
 
 func seccompCall[T any](op, flags uintptr, arg *T) error {

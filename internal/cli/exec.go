@@ -114,10 +114,14 @@ func execute(ctx context.Context, o execOptions, c *caller) error {
 		plan.Dir = o.dir
 	}
 	plan.Env = execEnv(plan, o)
-	if err := noteExec(root, info.ID, o.command); err != nil {
+	number, err := noteExec(root, info.ID, o.command)
+	if err != nil {
 		return err
 	}
-	joined, err := launch.Join(ctx, dir, plan, launch.Streams{In: c.in, Out: c.out, Err: c.err})
+	joined, err := launch.Join(ctx, dir, plan, launch.Streams{In: c.in, Out: c.out, Err: c.err}, func(listener *os.File) error {
+		defer listener.Close()
+		return handOver(root, info.ID, listener, number)
+	})
 	if err != nil {
 		return startFailure(ctx, err, plan)
 	}
@@ -130,8 +134,8 @@ func execute(ctx context.Context, o execOptions, c *caller) error {
 // longestNoted bounds what a request says of a command line; the log marks where it is cut.
 const longestNoted = 16 << 10
 
-// noteExec puts the command into the session's log before it joins.
-func noteExec(root, id string, command []string) error {
+// noteExec puts the command into the session's log before it joins, and returns the number that it has there.
+func noteExec(root, id string, command []string) (number int, err error) {
 	var argv []string
 	left := longestNoted
 	for _, arg := range command {
@@ -147,7 +151,20 @@ func noteExec(root, id string, command []string) error {
 		err = errors.New(reply.Error)
 	}
 	if err != nil {
-		return fmt.Errorf("session %s: the command could not be put on record: %w", id, err)
+		return 0, fmt.Errorf("session %s: the command could not be put on record: %w", id, err)
+	}
+	return reply.Joined, nil
+}
+
+// handOver has the session's supervisor answer what the command's filter asks about programs. Nobody else may: whoever
+// ends this process must not end a record.
+func handOver(root, id string, listener *os.File, number int) error {
+	reply, err := session.Call(root, id, session.Request{Op: session.OpPrograms, Joined: number, File: listener}, settling)
+	if err == nil && !reply.OK {
+		err = errors.New(reply.Error)
+	}
+	if err != nil {
+		return fmt.Errorf("session %s: the programs of the command could not be put on record: %w", id, err)
 	}
 	return nil
 }

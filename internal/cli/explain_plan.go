@@ -27,6 +27,7 @@ func (c *caller) explainPlan(p policy) {
 		{"  capabilities", "none"},
 		{"  seccomp", yesNo(plan.Seccomp)},
 		{"  landlock", landlock(plan.Landlock)},
+		{"  programs", recorded(plan.Programs)},
 		{"  keyring", yesNo(plan.Keyring)},
 		{"  idmap", yesNo(plan.Idmap)},
 		{"  home", plan.Files.Home + " (empty, private)"},
@@ -102,6 +103,13 @@ func landlock(abi int) string {
 		return "no"
 	}
 	return "ABI " + strconv.Itoa(abi)
+}
+
+func recorded(programs bool) string {
+	if programs {
+		return "each on the record before it runs"
+	}
+	return "not on the record"
 }
 
 func yesNo(b bool) string {

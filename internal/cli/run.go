@@ -174,7 +174,7 @@ func supervise(ctx context.Context, o runOptions, c *caller, r *result) error {
 	if loud {
 		c.announce(box.ID(), p, o.background == nil)
 	}
-	stop := serve(ctx, box, r.record, full)
+	stop := serve(ctx, box, r.record, full, r.programs)
 	signals.deliverTo(thawing{box, full, r.tools, r.record})
 	unheard := o.background.began(ctx, box, c)
 	if unheard != nil {

@@ -22,8 +22,10 @@ const freezing = 10 * time.Second
 
 // A control answers one session's control socket. Nothing that it does gives the box more than it has.
 type control struct {
-	box    *launch.Box
-	record *recorder
+	box      *launch.Box
+	record   *recorder
+	programs *programLog
+	joined   joinedCommands
 
 	mu       sync.Mutex
 	deadline *time.Timer // of a request to end
@@ -35,9 +37,9 @@ type control struct {
 
 // serve answers the session's control socket until the returned function is called, which tells whether somebody asked
 // there that the agent ends.
-func serve(ctx context.Context, box *launch.Box, record *recorder, full *fullness) (stop func() (asked bool)) {
+func serve(ctx context.Context, box *launch.Box, record *recorder, full *fullness, programs *programLog) (stop func() (asked bool)) {
 	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
-	v := &control{box: box, record: record}
+	v := &control{box: box, record: record, programs: programs}
 	full.control <- v
 	var serving sync.WaitGroup
 	// Without the socket the box is as safe, and `kill` falls back to ending this process.
@@ -71,7 +73,12 @@ func (v *control) handle(ctx context.Context, r session.Request) session.Reply {
 		}
 		return reply
 	case session.OpExec:
-		err = v.record.commit(&audit.Exec{UID: os.Getuid(), Argv: audit.Texts(r.Argv)})
+		number := v.joined.next()
+		if err = v.record.commit(&audit.Exec{UID: os.Getuid(), Argv: audit.Texts(r.Argv), Joined: number}); err == nil {
+			return session.Reply{OK: true, Joined: number}
+		}
+	case session.OpPrograms:
+		err = v.joined.listens(v.programs, r.File, r.Joined)
 	case session.OpFreeze:
 		if err = v.record.commit(&audit.Freeze{By: byPerson}); err == nil {
 			err = v.freezeBox(ctx)

@@ -95,6 +95,7 @@ var checks = []func(host) Check{
 	namespace("cgroup", "without it the agent would read the host's cgroup paths"),
 	freshProc,
 	seccompFilter,
+	programRecord,
 	landlockRules,
 	sessionKeyring,
 	idmappedMounts,

@@ -4,55 +4,40 @@ import (
 	"errors"
 	"fmt"
 	"os/exec"
-	"runtime"
 	"strings"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
 
+	"agentbox/launch"
 	"agentbox/profile"
 )
 
 func isAbsent(err error) bool { return errors.Is(err, exec.ErrNotFound) }
 
-// onThread runs f on a thread that ends with it, for what the kernel never takes back from a thread. It is never the
-// process's first thread, whose state /proc/self shows and which does not end.
-func onThread(f func() error) error {
-	done := make(chan error, 1)
-	go func() {
-		runtime.LockOSThread() // and never unlocked: the thread ends with this function
-		if unix.Gettid() == unix.Getpid() {
-			done <- onThread(f) // blocks the first thread, so that another one takes it
-			runtime.UnlockOSThread()
-			return
-		}
-		done <- f()
-	}()
-	return <-done
-}
-
 // seccompFilter loads a filter that allows everything, with the flag that the box uses.
 func seccompFilter(host) Check {
-	err := onThread(func() error {
-		if err := unix.Prctl(unix.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0); err != nil {
-			return fmt.Errorf("no_new_privs: %w", err)
-		}
-		allow := unix.SockFilter{Code: unix.BPF_RET | unix.BPF_K, K: unix.SECCOMP_RET_ALLOW}
-		prog := unix.SockFprog{Len: 1, Filter: &allow}
-		_, _, errno := unix.Syscall(unix.SYS_SECCOMP, unix.SECCOMP_SET_MODE_FILTER,
-			unix.SECCOMP_FILTER_FLAG_SPEC_ALLOW, uintptr(unsafe.Pointer(&prog)))
-		runtime.KeepAlive(&allow)
-		if errno != 0 {
-			return errno
-		}
-		return nil
-	})
+	err := launch.TryFilter(false)
 	if err == nil {
 		return ok("seccomp", "loaded a filter")
 	}
 	return Check{Name: "seccomp", State: Missing, What: "a filter was refused: " + err.Error(),
 		Cost:   "every system call of the kernel is open to the agent",
 		Remedy: `a kernel with CONFIG_SECCOMP_FILTER; degrade = ["seccomp"] in [agent] starts boxes without a filter`}
+}
+
+// programRecord is about what a start has tried already.
+func programRecord(h host) Check {
+	why, missing := h.Missing[profile.DegradePrograms]
+	if h.Missing[profile.DegradeSeccomp] != "" {
+		why, missing = "it needs seccomp", true
+	}
+	if !missing {
+		return ok("programs", "a filter can ask before each program is started")
+	}
+	return Check{Name: "programs", State: Missing, What: why,
+		Cost:   "the record does not have the programs that an agent starts, limits.execs cannot be held, and a hook that is ended before it asks goes unnoticed",
+		Remedy: `Linux 5.19 or newer, kernel.yama.ptrace_scope below 3, and an outer container that intercepts no system calls (LXC, Incus: security.syscalls.intercept.*); degrade = ["programs"] in [agent] starts boxes without, as the presets default, claude and codex do`}
 }
 
 // landlockAdds says what each ABI of Landlock added; see landlock(7).
@@ -74,7 +59,7 @@ func landlockRules(h host) Check {
 		missing.What = "the kernel has no Landlock"
 		return missing
 	}
-	err := onThread(func() error {
+	err := launch.OnThread(func() error {
 		if err := unix.Prctl(unix.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0); err != nil {
 			return fmt.Errorf("no_new_privs: %w", err)
 		}

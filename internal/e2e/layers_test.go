@@ -181,6 +181,40 @@ func TestLayersThatTheProfileLetsGo(t *testing.T) {
 	}
 }
 
+// In a sandbox that is asked about system calls itself, and on a kernel before 5.19, nobody can be asked about programs:
+// that is said, or is no start.
+func TestNobodyToAskAboutPrograms(t *testing.T) {
+	for name, wrap := range map[string]func(*exec.Cmd) *exec.Cmd{
+		"a sandbox with a listener": func(cmd *exec.Cmd) *exec.Cmd { return boxtest.ListenCmd(t, cmd) },
+		"an older kernel": func(cmd *exec.Cmd) *exec.Cmd {
+			return boxtest.DenyCmd(t, cmd, denyBits(unix.SYS_SECCOMP, unix.EINVAL, 1, waitKillable)...)
+		},
+	} {
+		for account, find := range map[string]who{"root": boxtest.Superuser, "ordinary user": boxtest.BareUser} {
+			t.Run(name+", "+account, func(t *testing.T) {
+				boxtest.Leftovers(t)
+				w := newWorld(t, find, "")
+				run := func(options ...string) *exec.Cmd {
+					return wrap(w.agentbox(t, append(append([]string{"run", "-v"}, options...), touch...)...))
+				}
+				w.refuses(t, "programs", run("--profile", "ci"))
+				w.profile(t, "limits.execs = 9")
+				w.refuses(t, "programs", run())
+				w.profile(t, "")
+				if said := w.starts(t, run()); !strings.Contains(said, "degraded: programs") {
+					t.Errorf("not announced: %s", said)
+				}
+				if log := finish(t, w.agentbox(t, "log")); !strings.Contains(log.out, ", without programs") || strings.Contains(log.out, "program.start") {
+					t.Errorf("on the record: %+v", log)
+				}
+			})
+		}
+	}
+}
+
+// waitKillable is SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV of Linux 5.19.
+const waitKillable = 1 << 5
+
 func TestIDsThatCannotBeMapped(t *testing.T) {
 	boxtest.Leftovers(t)
 	w := newWorld(t, mappedUser, "")

@@ -19,9 +19,10 @@ type ends struct {
 }
 
 type living struct {
-	pid   int
-	path  string
-	since time.Time
+	pid    int
+	joined int
+	path   string
+	since  time.Time
 }
 
 func newEnds(tell func(End)) (*ends, error) {
@@ -48,7 +49,7 @@ func (e *ends) watch(s *seen) {
 		return
 	}
 	s.pidfd = -1
-	e.live[fd], e.pids[s.PID] = &living{s.PID, s.Path, s.At}, fd
+	e.live[fd], e.pids[s.PID] = &living{s.PID, s.Joined, s.Path, s.At}, fd
 }
 
 func ended(fd int32) bool {
@@ -75,7 +76,7 @@ func (e *ends) over(fd int32) {
 	if l == nil {
 		return
 	}
-	end := End{PID: l.pid, Path: l.path, Ran: time.Since(l.since)}
+	end := End{PID: l.pid, Joined: l.joined, Path: l.path, Ran: time.Since(l.since)}
 	end.Status, end.Known = pidfd.Exit(int(fd))
 	unix.Close(int(fd)) // takes it out of the set, too
 	e.tell(end)

@@ -39,7 +39,7 @@ func (s *seen) release() {
 
 // look reads what a call is about.
 func (l *listening) look(n notif) (s *seen, err error) {
-	s = &seen{Start: Start{PID: int(n.pid), At: time.Now()}, pidfd: -1}
+	s = &seen{Start: Start{PID: int(n.pid), Joined: l.joined, At: time.Now()}, pidfd: -1}
 	path, argv := n.args[0], n.args[1]
 	at := unix.AT_FDCWD
 	flags := uint64(0)
@@ -58,7 +58,12 @@ func (l *listening) look(n notif) (s *seen, err error) {
 		s.Path, err = readlink(fmt.Sprintf("/proc/%d/fd/%d", n.pid, at))
 		return s, err
 	}
-	s.Missing = l.missing(s.Start, int(n.pid), at)
+	if at != unix.AT_FDCWD && s.Path != "" && s.Path[0] != '/' { // a directory that only the caller knows
+		if dir, err := readlink(fmt.Sprintf("/proc/%d/fd/%d", n.pid, at)); err == nil {
+			s.Path = dir + "/" + s.Path
+		}
+	}
+	s.Missing = l.missing(s.Start, int(n.pid))
 	return s, nil
 }
 
@@ -119,20 +124,13 @@ func readlink(name string) (string, error) {
 
 // missing reports that a call will fail because there is no such file. Where that cannot be told it is taken to be there:
 // the links of /proc lead elsewhere for everybody who follows them.
-func (l *listening) missing(s Start, pid, at int) bool {
+func (l *listening) missing(s Start, pid int) bool {
 	name := s.Path
-	switch {
-	case name == "":
+	if name == "" {
 		return true
-	case name[0] == '/':
-	case at == unix.AT_FDCWD:
+	}
+	if name[0] != '/' {
 		name = s.Dir + "/" + name
-	default:
-		dir, err := readlink(fmt.Sprintf("/proc/%d/fd/%d", pid, at))
-		if err != nil {
-			return false
-		}
-		name = dir + "/" + name
 	}
 	if l.root < 0 {
 		var err error
@@ -218,7 +216,7 @@ func (m memory) strings(pointers []uint64, more bool) (list []string, cut bool) 
 		left -= len(text) + 1
 		list = append(list, text)
 	}
-	return list, more
+	return list, more || left < 0 // the last one may go on
 }
 
 // heads reads the beginnings of texts. What could not be read is empty.

@@ -10,6 +10,7 @@ package programs
 
 import (
 	"errors"
+	"fmt"
 	"os"
 	"runtime"
 	"slices"
@@ -23,6 +24,7 @@ import (
 // A Start is a program that is about to run. The call may still fail, for a file that is not there, say.
 type Start struct {
 	PID, Parent int // on the host
+	Joined      int // the number of the joined command that it belongs to; 0: the agent's
 	UID         int // on the host
 	Path        string
 	Argv        []string
@@ -35,6 +37,7 @@ type Start struct {
 // An End is how a process has ended that a Start was about: with the program that it ran last.
 type End struct {
 	PID    int
+	Joined int // as of Start
 	Path   string
 	Known  bool // how it ended: Linux tells who is not its parent since 6.15
 	Status unix.WaitStatus
@@ -76,12 +79,19 @@ func New(o Options) (*Watch, error) {
 	return w, nil
 }
 
-// Add serves one more listener of seccomp_unotify(2), which it closes.
-func (w *Watch) Add(listener *os.File) error {
+// errNoListener says that a descriptor is something else than what it was handed over for.
+var errNoListener = errors.New("that is no listener of a filter")
+
+// Add serves one more listener of seccomp_unotify(2), which it closes: that of the agent, or of a joined command.
+func (w *Watch) Add(listener *os.File, joined int) error {
+	defer listener.Close()
 	fd, err := unix.FcntlInt(listener.Fd(), unix.F_DUPFD_CLOEXEC, 0)
-	listener.Close()
 	if err != nil {
 		return err
+	}
+	if kind, err := readlink(fmt.Sprintf("/proc/self/fd/%d", fd)); err != nil || kind != "anon_inode:seccomp notify" {
+		unix.Close(fd)
+		return errNoListener
 	}
 	flags := uint64(flagSyncWakeUp)
 	_ = ioctl(fd, notifSetFlags, unsafe.Pointer(&flags)) // an older kernel takes a little longer
@@ -91,7 +101,7 @@ func (w *Watch) Add(listener *os.File) error {
 		unix.Close(fd)
 		return os.ErrClosed
 	}
-	w.added = append(w.added, &listening{watch: w, fd: fd, root: -1})
+	w.added = append(w.added, &listening{watch: w, fd: fd, joined: joined, root: -1})
 	return w.rouse()
 }
 
@@ -209,9 +219,10 @@ func ioctl(fd int, request uintptr, arg unsafe.Pointer) error {
 
 // A listening serves one listener.
 type listening struct {
-	watch *Watch
-	fd    int
-	root  int // of the processes, which have no way to another one; -1: not known yet
+	watch  *Watch
+	fd     int
+	joined int
+	root   int // of the processes, which have no way to another one; -1: not known yet
 }
 
 // serve answers a question that waits; false is that nobody is left who could ask.

@@ -19,12 +19,13 @@ import (
 
 // What a control socket can be asked.
 const (
-	OpSignal = "signal" // send Signal to the agent, and SIGKILL after Grace if Grace is not zero
-	OpInfo   = "info"   // describe the session, and what it uses now
-	OpFreeze = "freeze" // stop every process of the box
-	OpResume = "resume" // let them go on
-	OpExec   = "exec"   // note that a further command is about to join
-	OpRedact = "redact" // replace the session's secrets in Texts
+	OpSignal   = "signal"   // send Signal to the agent, and SIGKILL after Grace if Grace is not zero
+	OpInfo     = "info"     // describe the session, and what it uses now
+	OpFreeze   = "freeze"   // stop every process of the box
+	OpResume   = "resume"   // let them go on
+	OpExec     = "exec"     // note that a further command is about to join; the reply gives it a number
+	OpPrograms = "programs" // serve File, at which the filter of the joined command of that number asks about programs
+	OpRedact   = "redact"   // replace the session's secrets in Texts
 )
 
 const (
@@ -39,9 +40,11 @@ const (
 type Request struct {
 	Op     string        `json:"op"`
 	Signal int           `json:"signal,omitempty"`
-	Grace  time.Duration `json:"grace,omitempty"` // nanoseconds
-	Argv   []string      `json:"argv,omitempty"`  // of exec, as much of it as a request holds
-	Texts  [][]byte      `json:"texts,omitempty"` // of redact; see MaxTexts
+	Grace  time.Duration `json:"grace,omitempty"`  // nanoseconds
+	Argv   []string      `json:"argv,omitempty"`   // of exec, as much of it as a request holds
+	Joined int           `json:"joined,omitempty"` // of programs
+	File   *os.File      `json:"-"`                // of programs; the server closes it when the handler has returned
+	Texts  [][]byte      `json:"texts,omitempty"`  // of redact; see MaxTexts
 }
 
 // MaxTexts bounds the bytes of all texts of one request, so that it is no longer than a request can be.
@@ -52,6 +55,8 @@ type Reply struct {
 	OK    bool   `json:"ok"`
 	Error string `json:"error,omitempty"`
 	Info  *Info  `json:"info,omitempty"`
+	// Joined is the number of the command that is about to join.
+	Joined int `json:"joined,omitempty"`
 	// Texts are those of the request, in its order, without secrets.
 	Texts [][]byte `json:"texts,omitempty"`
 }
@@ -78,11 +83,14 @@ func (r Request) check() error {
 	if (len(r.Argv) > 0) != (r.Op == OpExec) {
 		return errors.New("request: exec, and nothing else, takes a command")
 	}
+	if (r.Joined > 0) != (r.Op == OpPrograms) || r.Joined < 0 {
+		return errors.New("request: programs, and nothing else, takes the number of a command")
+	}
 	if (len(r.Texts) > 0) != (r.Op == OpRedact) {
 		return errors.New("request: redact, and nothing else, takes texts")
 	}
 	switch r.Op {
-	case OpInfo, OpFreeze, OpResume, OpExec, OpRedact:
+	case OpInfo, OpFreeze, OpResume, OpExec, OpPrograms, OpRedact:
 		if r.Signal != 0 || r.Grace != 0 {
 			return fmt.Errorf("request: %s takes no signal and no grace", r.Op)
 		}
@@ -209,7 +217,9 @@ func (v *server) serve(ctx context.Context, c *net.UnixConn) {
 		send(c, Reply{Error: err.Error()})
 		return
 	}
-	in := bufio.NewReaderSize(c, maxRequest)
+	rights := &rightsReader{conn: c}
+	defer rights.drop()
+	in := bufio.NewReaderSize(rights, maxRequest)
 	for {
 		c.SetReadDeadline(time.Now().Add(ioTimeout))
 		if ctx.Err() != nil { // after the deadline, which interrupt may have set
@@ -223,17 +233,26 @@ func (v *server) serve(ctx context.Context, c *net.UnixConn) {
 		if err != nil {
 			return
 		}
-		var reply Reply
-		if r, err := ParseRequest(line); err != nil {
-			reply.Error = err.Error()
-		} else {
-			reply = v.handler(r)
-		}
+		reply := v.answer(line, rights.file)
+		rights.drop()
 		c.SetWriteDeadline(time.Now().Add(ioTimeout))
 		if err := send(c, reply); err != nil {
 			return
 		}
 	}
+}
+
+// answer has a request handled that is one. A descriptor comes with what takes it, or nothing is done.
+func (v *server) answer(line []byte, file *os.File) Reply {
+	r, err := ParseRequest(line)
+	if err == nil && (file != nil) != (r.Op == OpPrograms) {
+		err = errors.New("request: programs, and nothing else, comes with a descriptor")
+	}
+	if err != nil {
+		return Reply{Error: err.Error()}
+	}
+	r.File = file
+	return v.handler(r)
 }
 
 func send(c *net.UnixConn, value any) error {
@@ -322,7 +341,7 @@ func dial(d dir, name string, timeout time.Duration) (*net.UnixConn, error) {
 
 func exchange(c *net.UnixConn, r Request, deadline time.Time) (Reply, error) {
 	c.SetDeadline(deadline)
-	if err := send(c, r); err != nil {
+	if err := sendWith(c, r, r.File); err != nil {
 		return Reply{}, err
 	}
 	line, err := bufio.NewReader(io.LimitReader(c, maxInfo)).ReadBytes('\n')
