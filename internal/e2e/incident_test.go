@@ -85,7 +85,7 @@ func TestIncidentAsTheDocsShowIt(t *testing.T) {
 			const before = "sk-live-the-first-0123456789"
 			w.WriteFile(t, filepath.Join(w.Home, "api.key"), before, 0o600)
 			w.WriteFile(t, filepath.Join(w.dir, ".env"), "PASSWORD=secret\n", 0o600)
-			profile := "[audit]\nexec=true\n" + strings.ReplaceAll(files["~/incident.toml"], "127.0.0.1:8080", api.Listener.Addr().String())
+			profile := strings.ReplaceAll(files["~/incident.toml"], "127.0.0.1:8080", api.Listener.Addr().String())
 			w.WriteFile(t, filepath.Join(w.Home, "incident.toml"), profile, 0o600)
 			w.WriteFile(t, filepath.Join(w.dir, "agent.sh"), files["agent.sh"], 0o755)
 			t.Cleanup(func() {
