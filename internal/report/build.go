@@ -21,6 +21,7 @@ type builder struct {
 	credentials map[string]*Credential
 	files       map[Text]int // index in Files.List
 	findings    map[string]*Finding
+	moments     map[Text]int // in the time line, by type
 	at          audit.Record // the record that is read
 }
 
@@ -28,7 +29,7 @@ func newBuilder(v audit.Report) *builder {
 	b := &builder{r: &Report{Version: Version, Session: Text(v.Session), Verification: v, Limits: []Limit{}, Degraded: []Text{},
 		Timeline: []Moment{}, Samples: []Sample{}, Costs: []Cost{}, Tools: []Tool{}, Files: Files{List: []File{}}},
 		programs: map[string]*Program{}, running: map[int]*Program{}, hosts: map[string]*Host{}, refusals: map[string]*Refusal{},
-		credentials: map[string]*Credential{}, files: map[Text]int{}, findings: map[string]*Finding{}}
+		credentials: map[string]*Credential{}, files: map[Text]int{}, findings: map[string]*Finding{}, moments: map[Text]int{}}
 	switch v.Verdict {
 	case audit.Broken:
 		b.find(true, "the log was changed: %s. What follows is not told here", escape.Text(v.String()))
@@ -50,17 +51,18 @@ func (b *builder) find(serious bool, format string, args ...any) {
 
 // moment puts a record into the time line.
 func (b *builder) moment(grave bool, format string, args ...any) {
-	if len(b.r.Timeline) >= maxMoments {
+	if len(b.r.Timeline) >= maxMoments || b.moments[Text(b.at.Type)] >= maxAlike {
 		b.r.Omitted.Timeline++
 		return
 	}
+	b.moments[Text(b.at.Type)]++
 	b.r.Timeline = append(b.r.Timeline, Moment{Time: b.at.Time, Record: b.at.Seq, Type: Text(b.at.Type), What: fmt.Sprintf(format, args...), Grave: grave})
 }
 
 func (b *builder) seconds() float64 { return b.at.Elapsed.Seconds() }
 
 func (b *builder) record(r audit.Record) {
-	b.at = r
+	b.at, b.r.Last = r, r.Time
 	if b.r.Session == "" {
 		b.r.Session = Text(r.Session)
 	}

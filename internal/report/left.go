@@ -130,6 +130,9 @@ func (b *builder) workspace(e audit.Event) {
 	}
 }
 
+// handoff begins the remark about a file that something outside the box runs or obeys.
+const handoff = "run or obeyed outside the box: "
+
 func (b *builder) changes(e *audit.Changes) {
 	f := &b.r.Files
 	f.Known, f.Changes, f.Digest, f.Error = true, e.Changes, Text(e.Digest), Text(e.Error)
@@ -140,7 +143,7 @@ func (b *builder) changes(e *audit.Changes) {
 	for _, c := range e.Items {
 		one := File{Path: Text(c.Path), From: Text(c.From), Kind: Text(c.Kind), Size: c.After.Size, SHA256: Text(c.After.SHA256)}
 		for _, h := range c.Handoffs {
-			one.Remarks = append(one.Remarks, "run or obeyed outside the box: "+Text(h))
+			one.Remarks = append(one.Remarks, handoff+Text(h))
 		}
 		for what, line := range map[Text]audit.Text{"masked by ": c.Masked, "protected by ": c.Protected, "never applied: ": c.Refused, "changed on the host: ": c.Conflict} {
 			if line != "" {

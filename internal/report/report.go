@@ -21,6 +21,7 @@ const Version = 1
 const (
 	maxRows    = 1000 // of each list that groups
 	maxMoments = 400  // of the time line
+	maxAlike   = 60   // of them, of one type of records: the end and a freeze have room, however many hosts there were
 	maxSamples = 720  // of a chart
 	maxText    = 300  // characters of a text on a page
 )
@@ -52,6 +53,7 @@ type Report struct {
 	Degraded  []Text    `json:"degraded"`
 	Started   time.Time `json:"started"`
 	Ended     time.Time `json:"ended,omitzero"` // zero: it runs, or its supervisor was killed
+	Last      time.Time `json:"last,omitzero"`  // of the last record that was read
 	Seconds   float64   `json:"seconds"`
 	Cause     Text      `json:"cause,omitempty"`
 	ExitCode  int       `json:"exit_code"`

@@ -77,15 +77,15 @@ func TestWhatAReportSays(t *testing.T) {
 		t.Fatal(err)
 	}
 	for what, want := range map[string]string{
-		"the command":          "# Session 1s0m4p2bv7c3: sh evil",
+		"the command":          "# Session\n\n    1s0m4p2bv7c3\n    sh evil\n",
 		"the verdict":          "sealed: 17 records, not signed",
-		"how it ended":         "ended      exited with 3",
+		"how it ended":         "    ended      exited with 3",
 		"programs":             "1 program was started; 1 failed.",
 		"bytes out":            "2 hosts were reached, with 6.9 KiB out",
 		"refusals":             "2 attempts were refused.",
 		"files":                "1 path was changed; 0 of them were applied.",
 		"cost":                 "Models cost 0.2500 US dollars.",
-		"the tripwire":         "**serious** somebody looked for a secret: the placeholder of anthropic was in a body for evil",
+		"the tripwire":         "    serious  somebody looked for a secret: the placeholder of anthropic was in a body for evil",
 		"the layer":            "the box was without the layer landlock",
 		"where to rotate":      "rotate it at https://console.anthropic.com/settings/keys (Anthropic)",
 		"the line that denies": "permissions.deny[0]",

@@ -23,7 +23,6 @@ const patience = 60 * time.Second
 
 // A Browser runs until its test ends.
 type Browser struct {
-	t    testing.TB
 	in   io.WriteCloser
 	gone chan struct{} // closed when nothing more comes from it
 
@@ -71,7 +70,7 @@ func Start(t testing.TB) *Browser {
 	if err != nil {
 		t.Fatal(err)
 	}
-	b := &Browser{t: t, in: ours[0], gone: make(chan struct{}), waiting: map[int]chan message{}, pages: map[string]*Page{}}
+	b := &Browser{in: ours[0], gone: make(chan struct{}), waiting: map[int]chan message{}, pages: map[string]*Page{}}
 	t.Cleanup(func() {
 		syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL)
 		cmd.Wait()
@@ -119,10 +118,10 @@ func (b *Browser) listen(from io.Reader) {
 }
 
 // call makes one call of the protocol, in a session or, without one, of the browser. The test ends where it fails.
-func (b *Browser) call(session, method string, params, into any) {
-	b.t.Helper()
+func (b *Browser) call(t testing.TB, session, method string, params, into any) {
+	t.Helper()
 	if err := b.try(session, method, params, into); err != nil {
-		b.t.Fatalf("%s: %v", method, err)
+		t.Fatalf("%s: %v", method, err)
 	}
 }
 

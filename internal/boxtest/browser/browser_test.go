@@ -25,7 +25,6 @@ func body(policy, inside string) string {
 // with each of the faults that are looked for.
 func TestWhatIsSeenOfAPage(t *testing.T) {
 	boxtest.Need(t, boxtest.Chromium)
-	boxtest.Leftovers(t)
 	var hits atomic.Int32
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { hits.Add(1) }))
 	defer server.Close()
@@ -58,7 +57,7 @@ func TestWhatIsSeenOfAPage(t *testing.T) {
 				t.Fatal(err)
 			}
 			hits.Store(0)
-			p := b.Open("file://"+path, browser.View{Width: 390, Mobile: true})
+			p := b.Open(t, "file://"+path, browser.View{Width: 390, Mobile: true})
 			defer p.Close()
 			has := func(list []string, want string) bool {
 				return want == "" && len(list) == 0 || want != "" && slices.ContainsFunc(list, func(s string) bool { return strings.Contains(s, want) })

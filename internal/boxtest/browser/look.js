@@ -3,7 +3,8 @@
   const faults = new Set(), root = document.documentElement, phone = innerWidth < 600, screen = matchMedia("screen").matches;
   const name = e => e.tagName.toLowerCase() + (e.getAttribute("class") ? "." + e.getAttribute("class") : "") + ` "${e.textContent.trim().slice(0, 40)}"`;
   const say = (what, e) => faults.add(e ? `${what}: ${name(e)}` : what);
-  const visible = e => e.checkVisibility({ visibilityProperty: true }) && e.getClientRects().length > 0;
+  const spoken = e => { for (let n = e; n; n = n.parentElement) if (getComputedStyle(n).clipPath === "inset(50%)") return true; return false; }; // for screen readers alone
+  const visible = e => !spoken(e) && e.checkVisibility({ visibilityProperty: true }) && e.getClientRects().length > 0;
 
   // Colours: text against what lies behind it, by WCAG 2.
   const parse = c => { const v = c.match(/[\d.]+/g).map(Number); return v.length < 4 ? [...v, 1] : v; };
@@ -39,7 +40,7 @@
     for (let n = e; n && n !== document.body; n = n.parentElement) {
       const s = getComputedStyle(n), around = n.getBoundingClientRect();
       const cut = /hidden|clip/.test(s.overflowX) && (box.right > around.right + 1 || box.left < around.left - 1) || /hidden|clip/.test(s.overflowY) && (box.bottom > around.bottom + 1 || box.top < around.top - 1);
-      if (cut && !n.matches(".hidden")) say("text cut", e);
+      if (cut) say("text cut", e);
     }
   }
   if (root.scrollWidth > root.clientWidth || document.body.scrollWidth > root.clientWidth) say(`the page is ${Math.max(root.scrollWidth, document.body.scrollWidth)} px wide, and ${root.clientWidth} are there`);

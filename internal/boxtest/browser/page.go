@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"slices"
 	"sync"
+	"testing"
 	"time"
 
 	_ "embed" // what is looked at
@@ -21,6 +22,7 @@ type View struct {
 // A Page is one that was opened.
 type Page struct {
 	b       *Browser
+	t       testing.TB
 	session string
 	loaded  chan struct{}
 	once    sync.Once
@@ -32,29 +34,29 @@ type Page struct {
 	complaints []string
 }
 
-// Open opens a page and waits until it is loaded.
-func (b *Browser) Open(url string, v View) *Page {
-	b.t.Helper()
+// Open opens a page for a test and waits until it is loaded.
+func (b *Browser) Open(t testing.TB, url string, v View) *Page {
+	t.Helper()
 	var target struct{ TargetID string }
 	var attached struct{ SessionID string }
-	b.call("", "Target.createTarget", map[string]any{"url": "about:blank"}, &target)
-	b.call("", "Target.attachToTarget", map[string]any{"targetId": target.TargetID, "flatten": true}, &attached)
-	p := &Page{b: b, session: attached.SessionID, loaded: make(chan struct{})}
+	b.call(t, "", "Target.createTarget", map[string]any{"url": "about:blank"}, &target)
+	b.call(t, "", "Target.attachToTarget", map[string]any{"targetId": target.TargetID, "flatten": true}, &attached)
+	p := &Page{b: b, t: t, session: attached.SessionID, loaded: make(chan struct{})}
 	b.mu.Lock()
 	b.pages[p.session] = p
 	b.mu.Unlock()
 	for _, domain := range []string{"Network", "Page", "Runtime", "Log", "Audits"} {
-		b.call(p.session, domain+".enable", struct{}{}, nil)
+		b.call(p.t, p.session, domain+".enable", struct{}{}, nil)
 	}
 	p.As(v)
 	begin := time.Now()
-	b.call(p.session, "Page.navigate", map[string]any{"url": url}, nil)
+	b.call(p.t, p.session, "Page.navigate", map[string]any{"url": url}, nil)
 	late := time.NewTimer(patience)
 	defer late.Stop()
 	select {
 	case <-p.loaded:
 	case <-late.C:
-		b.t.Fatalf("%s is not loaded after %v", url, patience)
+		t.Fatalf("%s is not loaded after %v", url, patience)
 	}
 	p.Took = time.Since(begin)
 	return p
@@ -62,7 +64,7 @@ func (b *Browser) Open(url string, v View) *Page {
 
 // As looks at the page in another way.
 func (p *Page) As(v View) {
-	p.b.t.Helper()
+	p.t.Helper()
 	media, scheme := "screen", "light"
 	if v.Print {
 		media = "print"
@@ -70,9 +72,9 @@ func (p *Page) As(v View) {
 	if v.Dark {
 		scheme = "dark"
 	}
-	p.b.call(p.session, "Emulation.setEmulatedMedia", map[string]any{"media": media,
+	p.b.call(p.t, p.session, "Emulation.setEmulatedMedia", map[string]any{"media": media,
 		"features": []map[string]string{{"name": "prefers-color-scheme", "value": scheme}}}, nil)
-	p.b.call(p.session, "Emulation.setDeviceMetricsOverride", map[string]any{"width": v.Width, "height": 900, "deviceScaleFactor": 1, "mobile": v.Mobile}, nil)
+	p.b.call(p.t, p.session, "Emulation.setDeviceMetricsOverride", map[string]any{"width": v.Width, "height": 900, "deviceScaleFactor": 1, "mobile": v.Mobile}, nil)
 }
 
 // event notes what the page asks for, and what the browser holds against it.
@@ -121,20 +123,20 @@ func (p *Page) Complaints() []string {
 
 // Eval runs a script beside the page, which need not allow any, and returns its value.
 func (p *Page) Eval(script string, into any) {
-	p.b.t.Helper()
+	p.t.Helper()
 	var r struct {
 		Result           struct{ Value json.RawMessage }
 		ExceptionDetails *struct {
 			Exception struct{ Description string }
 		}
 	}
-	p.b.call(p.session, "Runtime.evaluate", map[string]any{"expression": script, "returnByValue": true, "awaitPromise": true}, &r)
+	p.b.call(p.t, p.session, "Runtime.evaluate", map[string]any{"expression": script, "returnByValue": true, "awaitPromise": true}, &r)
 	if r.ExceptionDetails != nil {
-		p.b.t.Fatalf("%.200s: %s", script, r.ExceptionDetails.Exception.Description)
+		p.t.Fatalf("%.200s: %s", script, r.ExceptionDetails.Exception.Description)
 	}
 	if into != nil {
 		if err := json.Unmarshal(r.Result.Value, into); err != nil {
-			p.b.t.Fatalf("%.200s: %v: %s", script, err, r.Result.Value)
+			p.t.Fatalf("%.200s: %v: %s", script, err, r.Result.Value)
 		}
 	}
 }
@@ -144,36 +146,40 @@ var look string
 
 // Faults are what is wrong with the page as it is looked at: see look.js.
 func (p *Page) Faults() (list []string) {
-	p.b.t.Helper()
+	p.t.Helper()
 	p.Eval(look, &list)
 	return list
 }
 
-// Picture is the whole page as PNG.
+// Picture is the page as PNG, as far down as the browser can draw.
 func (p *Page) Picture() []byte {
-	p.b.t.Helper()
-	return p.data("Page.captureScreenshot", map[string]any{"captureBeyondViewport": true, "format": "png"})
+	p.t.Helper()
+	const most = 16_000
+	var clip struct{ Width, Height int }
+	p.Eval(`({ width: document.documentElement.clientWidth, height: document.documentElement.scrollHeight })`, &clip)
+	return p.data("Page.captureScreenshot", map[string]any{"captureBeyondViewport": true, "format": "png",
+		"clip": map[string]any{"x": 0, "y": 0, "width": clip.Width, "height": min(most, clip.Height), "scale": 1}})
 }
 
 // Paper is the page as PDF.
 func (p *Page) Paper() []byte {
-	p.b.t.Helper()
+	p.t.Helper()
 	return p.data("Page.printToPDF", map[string]any{"printBackground": false})
 }
 
 func (p *Page) data(method string, params any) []byte {
-	p.b.t.Helper()
+	p.t.Helper()
 	var r struct{ Data string }
-	p.b.call(p.session, method, params, &r)
+	p.b.call(p.t, p.session, method, params, &r)
 	data, err := base64.StdEncoding.DecodeString(r.Data)
 	if err != nil {
-		p.b.t.Fatal(err)
+		p.t.Fatal(err)
 	}
 	return data
 }
 
 // Close forgets the page.
 func (p *Page) Close() {
-	p.b.t.Helper()
-	p.b.call(p.session, "Page.close", struct{}{}, nil)
+	p.t.Helper()
+	p.b.call(p.t, p.session, "Page.close", struct{}{}, nil)
 }
