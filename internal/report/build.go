@@ -76,17 +76,17 @@ func (b *builder) record(r audit.Record) {
 	case *audit.Ready:
 		b.moment(false, "the agent runs")
 	case *audit.End:
-		b.r.Ended, b.r.Seconds, b.r.Cause, b.r.ExitCode = r.Time, e.Seconds, Text(e.Cause), e.ExitCode
-		b.moment(e.Cause != "exited", "%s with %d after %s", Text(e.Cause), e.ExitCode, duration(e.Seconds))
+		b.r.Ended, b.r.Seconds, b.r.Cause, b.r.Limit, b.r.ExitCode = r.Time, e.Seconds, Text(e.Cause), Text(e.Limit), e.ExitCode
+		b.moment(e.Cause != "exited", "%s after %s", b.r.Outcome(), duration(e.Seconds))
 	case *audit.Exec:
 		b.moment(false, "a person ran %s in the box", line(e.Argv))
 	case *audit.Freeze:
-		b.moment(true, "frozen by %s", Text(e.By))
-		b.find(e.By != "person", "the box was frozen by %s", Text(e.By))
+		b.moment(true, "frozen by %s", by(e.By))
+		b.find(e.By != "person", "the box was frozen by %s", by(e.By))
 	case *audit.Resume:
-		b.moment(false, "resumed by %s", Text(e.By))
+		b.moment(false, "resumed by %s", by(e.By))
 	case *audit.Kill:
-		b.moment(true, "%s sent by %s", Text(e.Signal), Text(e.By))
+		b.moment(true, "%s sent by %s", Text(e.Signal), by(e.By))
 	case *audit.LimitReached:
 		b.moment(true, "the limit %s %s was reached", Text(e.Name), Text(e.Value))
 		b.find(false, "the limit %s %s was reached", Text(e.Name), Text(e.Value))
@@ -236,6 +236,14 @@ func thin[T any](list []T) []T {
 		}
 	}
 	return kept
+}
+
+// by is who froze, resumed or ended a box: a person, or a rule.
+func by(who audit.Text) Text {
+	if who == "person" {
+		return "a person"
+	}
+	return Text(who)
 }
 
 func words(argv []audit.Text) []string {

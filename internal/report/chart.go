@@ -3,6 +3,7 @@ package report
 import (
 	"fmt"
 	"math"
+	"strconv"
 	"strings"
 
 	humanize "github.com/dustin/go-humanize"
@@ -37,7 +38,7 @@ func (r *Report) charts() (list []chart) {
 		processes = append(processes, point{s.Seconds, float64(s.Pids)})
 		if i > 0 {
 			before := r.Samples[i-1]
-			if d := s.Seconds - before.Seconds; d > 0 {
+			if d := s.Seconds - before.Seconds; d > 0.1 { // of less, the clocks' steps make a rate of any size
 				processor = append(processor, point{s.Seconds, max(0, s.CPU-before.CPU) / d})
 			}
 		}
@@ -53,7 +54,7 @@ func (r *Report) charts() (list []chart) {
 		{measure{"Processor time", "processors in use", func(v float64) string { return fmt.Sprintf("%.3g", v) }, 10, false}, processor},
 		{measure{"Memory", "in use", func(v float64) string { return humanize.IBytes(uint64(v)) }, 2, true}, memory},
 		{measure{"Processes", "at a time", func(v float64) string { return humanize.Comma(int64(math.Round(v))) }, 10, true}, processes},
-		{measure{"Cost of models", "US dollars in all", func(v float64) string { return "$" + humanize.CommafWithDigits(v, 4) }, 10, false}, cost},
+		{measure{"Cost of models", "US dollars in all", func(v float64) string { return "$" + strconv.FormatFloat(math.Round(v*1e4)/1e4, 'f', -1, 64) }, 10, false}, cost},
 	} {
 		if len(one.points) > 0 {
 			list = append(list, one.draw(one.points, over))

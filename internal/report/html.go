@@ -54,6 +54,10 @@ func (r *Report) WriteHTML(w io.Writer) error {
 	for i, h := range r.Hosts { // the busiest is the first
 		hosts[i] = hostRow{h, int(100 * max(0, h.BytesOut) / max(1, r.Hosts[0].BytesOut))}
 	}
+	line, begin, close := timed(r, r.Timeline, func(m Moment) time.Time { return m.Time }), 0, 0
+	if begin, close = len(line), len(line); len(line) > open { // how it began, and how it ended
+		begin, close = open*2/3, len(line)-open/3
+	}
 	return page.Execute(w, struct {
 		*Report
 		Style        template.CSS // ours, and no part of it is anybody's
@@ -61,10 +65,11 @@ func (r *Report) WriteHTML(w io.Writer) error {
 		Charts       []chart
 		Words, Level string
 		HostRows     []hostRow
-		Moments      []row[Moment]
 		Calls        []row[Tool]
+
+		Moments, Begin, Between, Close []row[Moment] // the whole time line, and its parts
 	}{r, template.CSS(style), base64.StdEncoding.EncodeToString(sum[:]), r.charts(), words, level, hosts,
-		timed(r, r.Timeline, func(m Moment) time.Time { return m.Time }), timed(r, r.Tools, func(t Tool) time.Time { return t.Time })})
+		timed(r, r.Tools, func(t Tool) time.Time { return t.Time }), line, line[:begin], line[begin:close], line[close:]})
 }
 
 // timed writes the times of a list: the day only where it is not that of the start.

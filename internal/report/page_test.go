@@ -83,7 +83,7 @@ func evening(at float64, long audit.Text) (list []happening) {
 	add(&audit.BudgetReached{SpentUSD: 10, LimitUSD: 10, Tokens: 3_000_000, Action: "freeze"})
 	add(&audit.Freeze{By: "budget.usd"})
 	add(&audit.LimitReached{Name: "timeout", Value: "4h"})
-	add(&audit.End{Cause: "limit", ExitCode: 124, Seconds: at})
+	add(&audit.End{Cause: "limit", Limit: "timeout", ExitCode: 124, Seconds: at})
 	var files []audit.Changed
 	for i := range 400 {
 		files = append(files, audit.Changed{Path: audit.Text(fmt.Sprintf("src/%s-%d", long, i)), Kind: "modified", After: audit.Content{Type: "file", Size: int64(i * 911), SHA256: audit.Text(strings.Repeat("ab12", 16))}})
@@ -130,7 +130,7 @@ func TestPages(t *testing.T) {
 	boxtest.Need(t, boxtest.Chromium)
 	b := browser.Start(t)
 	for what, r := range map[string]*Report{
-		"a long session":           told(t, afternoon(3000)),
+		"a long session":           told(t, afternoon(1000)),
 		"a short session":          logged(t, session("harmless")...),
 		"a session that only ran":  logged(t, &audit.Start{Mode: "rw", Argv: []audit.Text{"true"}}, &audit.Ready{}, &audit.End{Cause: "exited"}),
 		"no record at all":         told(t, nil),
@@ -188,7 +188,7 @@ func TestPageOfTenThousandPrograms(t *testing.T) {
 	p := browser.Start(t).Open(t, url, browser.View{Width: 1280})
 	var text string
 	p.Eval("document.body.textContent", &text)
-	for _, want := range []string{"10,000 starts", "and 9,000 more, which are in the log", "limit with 124", "the budget was reached"} {
+	for _, want := range []string{"10,000 starts", "and 9,000 more, which are in the log", "ended by the limit timeout, exit code 124", "the budget was reached"} {
 		if !strings.Contains(text, want) {
 			t.Errorf("the page does not say %q", want)
 		}

@@ -56,6 +56,7 @@ type Report struct {
 	Last      time.Time `json:"last,omitzero"`  // of the last record that was read
 	Seconds   float64   `json:"seconds"`
 	Cause     Text      `json:"cause,omitempty"`
+	Limit     Text      `json:"limit,omitempty"` // that ended it
 	ExitCode  int       `json:"exit_code"`
 
 	Findings    []Finding    `json:"findings"` // the most serious first
@@ -230,5 +231,16 @@ func (r *Report) Outcome() string {
 	if r.Running() {
 		return "no end is on record"
 	}
-	return fmt.Sprintf("%s with %d", r.Cause, r.ExitCode)
+	return ending(r.Cause, r.Limit, r.ExitCode)
+}
+
+// ending is a cause of run --result in words.
+func ending(cause, limit Text, code int) string {
+	switch {
+	case cause == "exited":
+		return fmt.Sprintf("exited with %d", code)
+	case limit != "":
+		return fmt.Sprintf("ended by the limit %s, exit code %d", limit, code)
+	}
+	return fmt.Sprintf("%s, exit code %d", cause, code)
 }

@@ -3,19 +3,18 @@
   const faults = new Set(), root = document.documentElement, phone = innerWidth < 600, screen = matchMedia("screen").matches;
   const name = e => e.tagName.toLowerCase() + (e.getAttribute("class") ? "." + e.getAttribute("class") : "") + ` "${e.textContent.trim().slice(0, 40)}"`;
   const say = (what, e) => faults.add(e ? `${what}: ${name(e)}` : what);
-  const spoken = e => { for (let n = e; n; n = n.parentElement) if (getComputedStyle(n).clipPath === "inset(50%)") return true; return false; }; // for screen readers alone
+  // Styles do not change while they are looked at.
+  const once = f => { const known = new Map(); return e => { if (!known.has(e)) known.set(e, f(e)); return known.get(e); }; };
+  const styleOf = once(e => getComputedStyle(e));
+  const spoken = once(e => styleOf(e).clipPath === "inset(50%)" || e.parentElement !== null && spoken(e.parentElement)); // for screen readers alone
   const visible = e => !spoken(e) && e.checkVisibility({ visibilityProperty: true }) && e.getClientRects().length > 0;
 
   // Colours: text against what lies behind it, by WCAG 2.
   const parse = c => { const v = c.match(/[\d.]+/g).map(Number); return v.length < 4 ? [...v, 1] : v; };
   const over = (f, b) => [0, 1, 2].map(i => f[i] * f[3] + b[i] * (1 - f[3])).concat(1);
   const light = c => c.slice(0, 3).map(v => (v /= 255) <= 0.04045 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4).reduce((s, v, i) => s + v * [0.2126, 0.7152, 0.0722][i], 0);
-  const behind = e => {
-    const layers = [];
-    for (let n = e; n; n = n.parentElement) layers.push(parse(getComputedStyle(n).backgroundColor));
-    return layers.reverse().reduce((b, f) => over(f, b), [255, 255, 255, 1]);
-  };
-  const opacity = e => { let o = 1; for (let n = e; n; n = n.parentElement) o *= Number(getComputedStyle(n).opacity); return o; };
+  const behind = once(e => over(parse(styleOf(e).backgroundColor), e.parentElement ? behind(e.parentElement) : [255, 255, 255, 1]));
+  const opacity = once(e => Number(styleOf(e).opacity) * (e.parentElement ? opacity(e.parentElement) : 1));
   const contrast = (e, style) => {
     const back = behind(e), ink = parse(e.closest("svg") ? style.fill : style.color);
     ink[3] *= opacity(e);
@@ -24,13 +23,13 @@
   };
 
   // Texts: each is seen, large enough, and in no other's place.
-  const scrolls = e => { for (let n = e; n && n !== document.body; n = n.parentElement) if (/auto|scroll/.test(getComputedStyle(n).overflowX)) return true; return false; };
+  const scrolls = once(e => e !== document.body && (/auto|scroll/.test(styleOf(e).overflowX) || scrolls(e.parentElement)));
   const walker = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
   const range = document.createRange();
   for (let node = walker.nextNode(); node; node = walker.nextNode()) {
     const e = node.parentElement;
     if (!node.data.trim() || !visible(e)) continue;
-    const style = getComputedStyle(e), ratio = contrast(e, style);
+    const style = styleOf(e), ratio = contrast(e, style);
     if (ratio < 4.5) say(`contrast ${ratio.toFixed(2)}`, e);
     const scale = e.closest("svg") ? Math.abs(e.getScreenCTM().a) : 1;
     if (screen && phone && parseFloat(style.fontSize) * scale < 12) say(`text of ${(parseFloat(style.fontSize) * scale).toFixed(1)} px`, e);
@@ -38,7 +37,9 @@
     const box = range.getBoundingClientRect();
     if ((box.left < -1 || box.right > root.clientWidth + 1) && !scrolls(e)) say(`text beyond the edge`, e);
     for (let n = e; n && n !== document.body; n = n.parentElement) {
-      const s = getComputedStyle(n), around = n.getBoundingClientRect();
+      const s = styleOf(n);
+      if (!/hidden|clip/.test(s.overflowX + s.overflowY)) continue;
+      const around = n.getBoundingClientRect();
       const cut = /hidden|clip/.test(s.overflowX) && (box.right > around.right + 1 || box.left < around.left - 1) || /hidden|clip/.test(s.overflowY) && (box.bottom > around.bottom + 1 || box.top < around.top - 1);
       if (cut) say("text cut", e);
     }
