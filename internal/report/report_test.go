@@ -2,7 +2,6 @@ package report
 
 import (
 	"bytes"
-	"encoding/json"
 	"os"
 	"slices"
 	"strings"
@@ -11,6 +10,7 @@ import (
 	"golang.org/x/net/html"
 
 	"agentbox/internal/audit"
+	"agentbox/internal/boxtest"
 )
 
 // logged is the report of a session in which these things happened.
@@ -139,37 +139,6 @@ func rewrite(t *testing.T, path string, change func([][]byte) [][]byte) {
 	}
 }
 
-// hostile are texts that mean something to a page, a style, a template or a terminal.
-var hostile = []string{
-	`<script>alert(1)</script>`, `"><img src=x onerror=alert(1)>`, `' onmouseover='alert(1)`, `</style><script>alert(1)</script>`, `</title><svg onload=alert(1)>`,
-	`javascript:alert(1)`, `{{.Session}}`, `<!--`, `-->`, `]]>`, `<a href="https://evil.example/">x</a>`, `&lt;script&gt;`, `url(https://evil.example/)`, `<base href=//evil.example>`,
-	"a\x00b", "\xff\xfe", "\x1b]52;c;eA==\a", "\x1b[2J", "a\u202etxt.exe", "\u2066\u2069\u200b", "a\nb\rc", strings.Repeat("A<b>", 50_000), "\u2028", "${7*7}", "<iframe src='//evil.example'>",
-}
-
-func TestHostileTextsAreText(t *testing.T) {
-	var clean bytes.Buffer
-	if err := logged(t, session("harmless")...).WriteHTML(&clean); err != nil {
-		t.Fatal(err)
-	}
-	want := shape(t, clean.Bytes())
-	for _, x := range hostile {
-		r := logged(t, session(audit.Text(x))...)
-		var page, text, data bytes.Buffer
-		if err := r.WriteHTML(&page); err != nil {
-			t.Fatal(err)
-		}
-		if got := shape(t, page.Bytes()); !slices.Equal(got, want) {
-			t.Errorf("%.60q makes another page", x)
-		}
-		if err := r.WriteText(&text); err != nil || strings.ContainsFunc(text.String(), func(c rune) bool { return c < ' ' && c != '\n' || c == 0x202e || c == 0x2028 }) {
-			t.Errorf("%.60q: a terminal obeys something in the text (%v)", x, err)
-		}
-		if err := r.WriteJSON(&data); err != nil || !json.Valid(data.Bytes()) || strings.ContainsFunc(data.String(), func(c rune) bool { return c > '~' && c != '…' }) {
-			t.Errorf("%.60q: the JSON is none, or not ASCII (%v)", x, err)
-		}
-	}
-}
-
 // shape is everything of a page but its texts: its elements and their attributes. None runs or fetches anything.
 func shape(t testing.TB, page []byte) (list []string) {
 	t.Helper()
@@ -208,7 +177,7 @@ func shape(t testing.TB, page []byte) (list []string) {
 }
 
 func FuzzReport(f *testing.F) {
-	for _, x := range hostile[:15] {
+	for _, x := range boxtest.HostileTexts(f) {
 		f.Add(x)
 	}
 	f.Fuzz(func(t *testing.T, x string) {

@@ -6,6 +6,7 @@ import (
 	"io"
 	"slices"
 	"strings"
+	"unicode/utf16"
 
 	"agentbox/internal/audit"
 	"agentbox/internal/escape"
@@ -110,9 +111,25 @@ func counted(n int, one, many string) string {
 func (r *Report) WriteJSON(w io.Writer) error {
 	data, err := json.MarshalIndent(r, "", "  ")
 	if err == nil {
-		_, err = w.Write(append(escape.JSON(data), '\n'))
+		_, err = w.Write(append(ascii(data), '\n'))
 	}
 	return err
+}
+
+// ascii writes what is beyond ASCII, which in JSON stands inside strings alone, as JSON's own escapes.
+func ascii(data []byte) (out []byte) {
+	for _, c := range string(data) {
+		switch {
+		case c < 0x7f:
+			out = append(out, byte(c))
+		case c <= 0xffff:
+			out = fmt.Appendf(out, `\u%04x`, c)
+		default:
+			hi, lo := utf16.EncodeRune(c)
+			out = fmt.Appendf(out, `\u%04x\u%04x`, hi, lo)
+		}
+	}
+	return out
 }
 
 // few is how many rows of a list the text has.
