@@ -10,6 +10,8 @@ import (
 	"iter"
 	"time"
 
+	humanize "github.com/dustin/go-humanize"
+
 	"agentbox/internal/audit"
 	"agentbox/internal/escape"
 )
@@ -29,8 +31,14 @@ const (
 // A Text is one of the log. As JSON it is the log's form of it.
 type Text audit.Text
 
-// String is safe for a terminal and a page.
-func (t Text) String() string { return escape.Shorten(escape.Text(string(t)), maxText) }
+// String is safe for a terminal and a page. One that is cut says how long it is: what matters may stand behind the cut.
+func (t Text) String() string {
+	whole := escape.Text(string(t))
+	if short := escape.Shorten(whole, maxText); len(short) < len(whole) {
+		return fmt.Sprintf("%s [of %s bytes]", short, humanize.Comma(int64(len(t))))
+	}
+	return whole
+}
 
 // MarshalJSON writes printable ASCII.
 func (t Text) MarshalJSON() ([]byte, error) { return audit.Text(t).MarshalJSON() }
@@ -192,6 +200,8 @@ type File struct {
 	Path    Text   `json:"path"`
 	From    Text   `json:"from,omitempty"`
 	Kind    Text   `json:"kind"`
+	Mode    Text   `json:"mode,omitempty"` // octal
+	Was     Text   `json:"was,omitempty"`  // its mode before, where that is another one
 	Size    int64  `json:"size"`
 	SHA256  Text   `json:"sha256,omitempty"`
 	Remarks []Text `json:"remarks,omitempty"` // hand-off, masked, protected, never applied

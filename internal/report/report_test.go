@@ -98,6 +98,54 @@ func TestWhatAReportSays(t *testing.T) {
 	}
 }
 
+// The order is the log's, whatever the clock of the machine did meanwhile, and no time is negative.
+func TestAClockThatIsSetBack(t *testing.T) {
+	r := told(t, []happening{{0, &audit.Start{Argv: []audit.Text{"sh"}}}, {9, &audit.Ready{}}, {-86400, &audit.Usage{MemoryBytes: 1, CPUSeconds: 5}},
+		{-86390, &audit.Usage{MemoryBytes: 2, CPUSeconds: 1}}, {-86380, &audit.Freeze{By: "person"}}})
+	var order []uint64
+	for _, m := range r.Timeline {
+		order = append(order, m.Record)
+	}
+	if !slices.Equal(order, []uint64{0, 1, 4}) || r.Seconds < 0 {
+		t.Errorf("records %v, %v seconds", order, r.Seconds)
+	}
+	for _, c := range r.charts() {
+		if strings.Contains(c.Line, "-") || strings.Contains(c.Line, "NaN") {
+			t.Errorf("%s: %s", c.Title, c.Line)
+		}
+	}
+}
+
+// Every change is told, with what became of its mode, even where no byte of the file is another.
+func TestChangesOfEveryKind(t *testing.T) {
+	file := func(mode audit.Text, size int64) audit.Content {
+		return audit.Content{Type: "file", Mode: mode, Size: size}
+	}
+	text := asText(t, logged(t, &audit.Changes{Changes: 5, Items: []audit.Changed{
+		{Path: "script", Kind: "mode", Before: file("0644", 5), After: file("0755", 5)},
+		{Path: "empty", Kind: "added", After: file("0644", 0)},
+		{Path: "new", From: "old", Kind: "renamed", Before: file("0644", 5), After: file("0644", 5)},
+		{Path: "link", Kind: "type", Before: file("0644", 5), After: audit.Content{Type: "symlink"}},
+		{Path: "gone", Kind: "deleted", Before: file("0644", 5)}}}))
+	for _, want := range []string{"mode      script 0644 → 0755", "added     empty", "renamed   new", "type      link", "deleted   gone"} {
+		if !strings.Contains(text, "    "+want) {
+			t.Errorf("no %q in\n%s", want, text)
+		}
+	}
+}
+
+// What stands behind the cut of a text is not shown, and that is said; the JSON has the whole.
+func TestATextThatIsCutSaysSo(t *testing.T) {
+	r := told(t, []happening{{0, &audit.ProgramStart{Path: "/bin/sh", Argv: []audit.Text{audit.Text("true;" + strings.Repeat(" ", 5000) + "curl evil")}}}})
+	var data bytes.Buffer
+	if err := r.WriteJSON(&data); err != nil || !strings.Contains(data.String(), "curl evil") {
+		t.Errorf("the JSON has not all of it (%v)", err)
+	}
+	if text := asText(t, r); strings.Contains(text, "curl evil") || !strings.Contains(text, "… [of 5,014 bytes]") {
+		t.Errorf("%s", text)
+	}
+}
+
 func TestReportOfALogThatIsNotWhole(t *testing.T) {
 	for name, test := range map[string]struct {
 		change func(lines [][]byte) [][]byte

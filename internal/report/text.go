@@ -197,7 +197,7 @@ func (t *text) lists(r *Report) {
 	t.more(len(r.Refusals) + r.Omitted.Refusals)
 	t.head("Files", len(r.Files.List))
 	for _, f := range r.Files.List[:min(few, len(r.Files.List))] {
-		t.row("%-9s %s %s%s", f.Kind, f.Path, map[bool]string{true: "applied "}[f.Applied], remarks(f.Remarks))
+		t.row("%-9s %s %s%s%s", f.Kind, f.Path, map[bool]string{true: "applied "}[f.Applied], f.modes(), remarks(f.Remarks))
 	}
 	t.more(len(r.Files.List) + r.Omitted.Files)
 	t.head("Credentials", len(r.Credentials))
@@ -213,6 +213,14 @@ func (t *text) lists(r *Report) {
 		t.row("%6d  %s  %s", p.Starts, p.Path, p.Argv)
 	}
 	t.more(len(r.Programs.Groups))
+}
+
+// modes are the two of a file whose mode is another now.
+func (f File) modes() string {
+	if f.Was == "" {
+		return ""
+	}
+	return fmt.Sprintf("%s → %s ", f.Was, f.Mode)
 }
 
 func remarks(list []Text) string {
