@@ -137,7 +137,7 @@ func TestReportSaysWhatTheLogIs(t *testing.T) {
 // shows them, each on its own line, and are the same in JSON.
 func TestHostileNamesAreShownAsText(t *testing.T) {
 	boxtest.Need(t, boxtest.Chromium)
-	w := newOverlay(t, mappedUser, "audit.exec = true\n")
+	w := newOverlay(t, mappedUser, "[audit]\nexec = true\n")
 	var names, arguments []string
 	for _, x := range boxtest.HostileTexts(t) {
 		if x = strings.ReplaceAll(x, "\x00", ""); x != "" {
@@ -148,7 +148,9 @@ func TestHostileNamesAreShownAsText(t *testing.T) {
 	w.WriteFile(t, filepath.Join(w.dir, "names"), strings.Join(names, "\x00"), 0o644)
 	w.WriteFile(t, filepath.Join(w.dir, "arguments"), strings.Join(arguments, "\x00"), 0o644)
 	script := `xargs -0 touch <names && xargs -0 -n1 /bin/true <arguments && xargs -0 /bin/echo <arguments >/dev/null; tr "\\000" "\\n" <arguments >content; echo ready; exec cat`
-	b := begin(t, w.agentbox(t, append([]string{"run", "--", "sh", "-c", script}, arguments...)...))
+	cmd := w.agentbox(t, append([]string{"run", "--", "sh", "-c", script}, arguments...)...)
+	cmd.Stderr = os.Stderr
+	b := begin(t, cmd)
 	if r := isText(t, w, "ps"); strings.Count(r.out, "\n") != 2 {
 		t.Errorf("ps: %s", r.out)
 	}
