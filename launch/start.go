@@ -137,7 +137,7 @@ func (b *Box) start(ctx context.Context, s Streams, label Label) error {
 	if err := b.agentRuns(ctx, s, label.Programs); err != nil {
 		return err
 	}
-	return b.session.Update(func(i *session.Info) { i.State = session.Running })
+	return b.publish()
 }
 
 // interrupted tells a failed start from one that Ctrl-C ended: the terminal signals the box's first processes, too,

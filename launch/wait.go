@@ -38,6 +38,16 @@ func (b *Box) PID() int {
 	return pid
 }
 
+// publish says in the session's directory that the box runs, and which process is its first.
+func (b *Box) publish() error {
+	first := b.PID()
+	ticks, err := session.StartTicks(first)
+	if err != nil { // it has ended already
+		first = 0
+	}
+	return b.session.Update(func(i *session.Info) { i.State, i.BoxPID, i.BoxStartTicks = session.Running, first, ticks })
+}
+
 // Session is the box's place on disk.
 func (b *Box) Session() *session.Session { return b.session }
 

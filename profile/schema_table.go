@@ -185,8 +185,8 @@ var schemaTable = []Key{
 
 	{Path: "audit.dir", Type: TypeString, Default: "~/.local/state/agentbox/audit", Direction: Never, Built: true,
 		Meaning: "Directory of the logs, outside every box."},
-	{Path: "audit.on_failure", Type: TypeString, Default: "stop", Direction: Lower, Built: true, Enum: []string{"stop", "continue"},
-		Meaning: "What happens to a box whose log cannot be written."},
+	{Path: "audit.on_failure", Type: TypeString, Default: "stop", Direction: Lower, Built: true, Enum: []string{"stop", "freeze", "continue"},
+		Meaning: "What happens to a box whose log cannot be written: it ends; it is frozen, so that `agentbox evidence` can look, and can only be ended then; or it goes on."},
 	{Path: "audit.exec", Type: TypeBoolean, Default: "false", Direction: Never, Built: true,
 		Meaning: "Whether every program that the agent starts is on the record, before it runs. `limits.execs` needs it. Each start of a program then takes about a quarter longer."},
 	{Path: "audit.key", Type: TypeString, Direction: Never, Built: true,

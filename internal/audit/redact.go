@@ -92,6 +92,9 @@ func lowerEscapes(s string) string {
 	return string(b)
 }
 
+// Redact returns s without the secrets, as a record would have it.
+func (r *Redactor) Redact(s string) string { return r.redact(s) }
+
 // redact returns s without its secrets. Most texts have nothing of the kind, which one pass finds out.
 func (r *Redactor) redact(s string) string {
 	now := r.now.Load()

@@ -48,7 +48,7 @@ func newApp(c *caller) *cli.App {
 		ExitErrHandler:            func(*cli.Context, error) {}, // or the library exits by itself
 		Commands: []*cli.Command{
 			newRun(c), newInit(c), newExplain(c), newCheck(c), newWhy(c), newTrust(c), newPs(c), newExec(c), newKill(c),
-			newLog(c), newCost(c), newAttach(c), newLogs(c), newFreeze(c), newResume(c), newSupervise(c),
+			newLog(c), newCost(c), newAttach(c), newLogs(c), newFreeze(c), newResume(c), newEvidence(c), newSupervise(c),
 			newHook(c), newDiff(c), newApply(c), newDiscard(c), newPrune(c),
 			newDoctor(c), newTryCapture(), newVersion(c),
 		},

@@ -284,6 +284,7 @@ var ofKept = map[string]func(session.Kept) bool{
 	"log":      isKept,
 	"verify":   isKept,
 	"report":   isKept,
+	"evidence": isKept,
 	"logs":     func(k session.Kept) bool { return k.Info.Detached },
 	"diff":     hasChanges,
 	"apply":    canDecide,
@@ -309,7 +310,7 @@ func (k completer) ids(command string) []candidate {
 			out = append(out, sessionCandidate(s.Info))
 		}
 	}
-	if !slices.Contains([]string{"log", "verify", "report"}, command) {
+	if !slices.Contains([]string{"log", "verify", "report", "evidence"}, command) {
 		return out
 	}
 	for _, s := range k.sessions() {

@@ -46,6 +46,8 @@ var mayImport = map[string][]string{
 	"internal/audit":              {},
 	"internal/escape":             {},
 	"internal/report":             {"internal/audit", "internal/escape"},
+	"internal/evidence":           {},
+	"internal/processes":          {"internal/audit", "internal/escape"},
 	"internal/cgroup":             {"limits"},
 	"internal/seccomp":            {},
 	"internal/boxinit":            {},
@@ -59,7 +61,7 @@ var mayImport = map[string][]string{
 	"internal/boxtest/vm/wire":    {},
 	"internal/bench":              {},
 	"internal/e2e":                {"internal/boxtest", "internal/boxtest/vm", "internal/boxtest/world"},
-	"internal/cli":                {"profile", "internal/agents", "mounts", "limits", "launch", "internal/seccomp", "internal/session", "internal/doctor", "internal/audit", "internal/workspace", "internal/capture", "internal/egress", "internal/egress/route", "internal/egress/authority", "internal/egress/credential", "internal/egress/meter", "internal/registry", "internal/secret", "internal/permission", "internal/hook", "internal/hook/gate", "internal/hook/script", "internal/programs", "internal/scaffold", "internal/boxinit", "internal/escape", "internal/report"},
+	"internal/cli":                {"profile", "internal/agents", "mounts", "limits", "launch", "internal/seccomp", "internal/session", "internal/doctor", "internal/audit", "internal/workspace", "internal/capture", "internal/egress", "internal/egress/route", "internal/egress/authority", "internal/egress/credential", "internal/egress/meter", "internal/registry", "internal/secret", "internal/permission", "internal/hook", "internal/hook/gate", "internal/hook/script", "internal/programs", "internal/scaffold", "internal/boxinit", "internal/escape", "internal/report", "internal/evidence", "internal/processes", "internal/cgroup"},
 }
 
 // engine are the packages of libcontainer that only launch imports; mounts and limits may use its values.

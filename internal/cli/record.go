@@ -33,10 +33,12 @@ const usagePeriod = 10 * time.Second
 type recorder struct {
 	log      *audit.Log
 	goesOn   bool // when the log cannot be written
+	freezes  bool // the box then, so that a person can look
 	c        *caller
 	start    audit.Start
 	mu       sync.Mutex
 	box      *launch.Box
+	full     *fullness // freezes the box
 	failure  error
 	told     string // a limit that was reached and is recorded already
 	sampling context.CancelFunc
@@ -50,7 +52,7 @@ func (r *recorder) hide(v secret.Value) { r.secrets.Add(v.Reveal()) }
 // record opens the session's log. Nothing of the box exists yet.
 func (c *caller) record(id string, p policy) (*recorder, error) {
 	a := p.effective.Profile.Audit
-	r := &recorder{c: c, goesOn: a.OnFailure == "continue"}
+	r := &recorder{c: c, goesOn: a.OnFailure == "continue", freezes: a.OnFailure == "freeze"}
 	policy, err := json.Marshal(p.effective.Profile)
 	if err != nil {
 		return nil, err
@@ -207,15 +209,30 @@ func usageRecord(u launch.Usage) *audit.Usage {
 	return &audit.Usage{MemoryBytes: u.Memory, CPUSeconds: u.CPU.Seconds(), Pids: u.Pids}
 }
 
-// failed ends the box whose log cannot be written, unless the profile lets it go on.
+// failed ends or freezes the box whose log cannot be written, unless the profile lets it go on.
 func (r *recorder) failed(err error) {
 	r.mu.Lock()
 	r.failure = err
-	box := r.box
+	box, full := r.box, r.full
 	r.mu.Unlock()
-	if box != nil && !r.goesOn {
-		_ = box.Kill()
+	if box == nil || r.goesOn {
+		return
 	}
+	unrecorded := func() error { return nil }
+	if r.freezes && full != nil && full.freeze(context.Background(), unrecorded, err.Error(), lostHint) {
+		return
+	}
+	_ = box.Kill()
+}
+
+// lostHint is for a box that is frozen because nobody could say what it does next: it never goes on.
+const lostHint = `"agentbox evidence -o FILE %[1]s" keeps what there is, "agentbox kill %[1]s" ends it; it cannot go on without its record`
+
+// lost reports that the log cannot be written and the box must not go on.
+func (r *recorder) lost() bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.failure != nil && !r.goesOn
 }
 
 // end records how the session ended.
@@ -249,6 +266,8 @@ func (r *recorder) close() {
 	case err == nil:
 	case r.goesOn:
 		r.c.voice.warnf("%s", err)
+	case r.freezes:
+		r.c.voice.failf("%s: the box was frozen, and has ended (audit.on_failure = %q)", err, "freeze")
 	default:
 		r.c.voice.failf("%s: the box was ended (audit.on_failure = %q)", err, "stop")
 	}

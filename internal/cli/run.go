@@ -147,6 +147,7 @@ func supervise(ctx context.Context, o runOptions, c *caller, r *result) error {
 		return err
 	}
 	full := c.full(o, p, r.record)
+	r.record.full = full
 	if r.network, err = c.network(ctx, p, r.record, full); err != nil {
 		return err
 	}
@@ -174,7 +175,7 @@ func supervise(ctx context.Context, o runOptions, c *caller, r *result) error {
 		c.announce(box.ID(), p, o.background == nil)
 	}
 	stop := serve(ctx, box, r.record, full)
-	signals.deliverTo(thawing{box, full, r.tools})
+	signals.deliverTo(thawing{box, full, r.tools, r.record})
 	unheard := o.background.began(ctx, box, c)
 	if unheard != nil {
 		_ = box.Kill()

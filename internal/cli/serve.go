@@ -64,6 +64,12 @@ func (v *control) handle(ctx context.Context, r session.Request) session.Reply {
 		info := v.box.Session().Info()
 		info.Usage = usage(v.box.Usage())
 		return session.Reply{OK: true, Info: &info}
+	case session.OpRedact:
+		reply := session.Reply{OK: true}
+		for _, text := range r.Texts {
+			reply.Texts = append(reply.Texts, []byte(v.record.secrets.Redact(string(text))))
+		}
+		return reply
 	case session.OpExec:
 		err = v.record.commit(&audit.Exec{UID: os.Getuid(), Argv: audit.Texts(r.Argv)})
 	case session.OpFreeze:
@@ -77,6 +83,8 @@ func (v *control) handle(ctx context.Context, r session.Request) session.Reply {
 	default:
 		if err = v.record.commit(&audit.Kill{By: byPerson, Signal: audit.Text(signalName(unix.Signal(r.Signal)))}); err == nil {
 			err = v.signal(r)
+		} else if v.record.lost() && ends(unix.Signal(r.Signal)) {
+			err = v.end() // that nothing can be recorded must not keep it alive
 		}
 	}
 	if err != nil {
@@ -103,11 +111,20 @@ func (v *control) signal(r session.Request) error {
 	return nil
 }
 
+// end ends the box at once.
+func (v *control) end() error {
+	v.mu.Lock()
+	v.asked = true
+	v.mu.Unlock()
+	return v.box.Kill()
+}
+
 // A thawing box is one that can be asked to end while it is frozen.
 type thawing struct {
 	*launch.Box
-	full  *fullness
-	tools *toolCalls
+	full   *fullness
+	tools  *toolCalls
+	record *recorder
 }
 
 // Signal passes a signal on. A frozen box that is asked to end is resumed, or it could not; one that was frozen because
@@ -116,7 +133,7 @@ func (t thawing) Signal(s unix.Signal) error {
 	if !ends(s) || t.Session().Info().State != session.Frozen {
 		return t.Box.Signal(s)
 	}
-	if t.tools.stopped() {
+	if t.tools.stopped() || t.record.lost() {
 		return t.Kill()
 	}
 	err := t.Box.Signal(s)

@@ -38,16 +38,11 @@ func newVersion(c *caller) *cli.Command {
 }
 
 func printVersion(_ context.Context, asJSON bool, c *caller) error {
-	v := versions{Version: version, Go: runtime.Version(), Platform: runtime.GOOS + "/" + runtime.GOARCH, Libcontainer: "unknown"}
-	if info, ok := debug.ReadBuildInfo(); ok {
-		v.fill(info)
-	}
-	if v.Version == "" || v.Version == "(devel)" {
-		v.Version = "dev"
-	}
+	abi := 0
 	if host, err := launch.Probe(); err == nil {
-		v.LandlockABI = host.LandlockABI
+		abi = host.LandlockABI
 	}
+	v := currentVersions(abi)
 	if asJSON {
 		return c.voice.json(struct {
 			Format int `json:"format"`
@@ -61,6 +56,29 @@ func printVersion(_ context.Context, asJSON bool, c *caller) error {
 	}
 	c.voice.table(false, rows)
 	return nil
+}
+
+// currentVersions are those of this program.
+func currentVersions(landlock int) versions {
+	v := versions{Version: version, Go: runtime.Version(), Platform: runtime.GOOS + "/" + runtime.GOARCH, Libcontainer: "unknown", LandlockABI: landlock}
+	if info, ok := debug.ReadBuildInfo(); ok {
+		v.fill(info)
+	}
+	if v.Version == "" || v.Version == "(devel)" {
+		v.Version = "dev"
+	}
+	return v
+}
+
+// modules are what this program is made of.
+func modules() []string {
+	list := []string{}
+	if info, ok := debug.ReadBuildInfo(); ok {
+		for _, dep := range info.Deps {
+			list = append(list, dep.Path+" "+dep.Version)
+		}
+	}
+	return list
 }
 
 func (v *versions) fill(info *debug.BuildInfo) {

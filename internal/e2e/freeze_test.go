@@ -84,7 +84,7 @@ echo ready; exec cat`
 // linger ends an agent with its input, so that there is a box to freeze even when its work is done.
 const linger = "; read end || :"
 
-// Programs do not notice: what they wait for comes, what they read and write is whole.
+// Programs do not notice that they are frozen and looked at: what they wait for comes, what they read and write is whole.
 func TestFreezeLeavesProgramsUnharmed(t *testing.T) {
 	boxtest.Need(t, boxtest.Python)
 	digest := sha256.New()
@@ -112,7 +112,7 @@ print(threading.Event().wait(0.7), time.monotonic() > 0.7)`), "False True"},
 				b := w.start(t, "echo ready; read go; "+tc.agent+linger)
 				fmt.Fprintln(b.stdin, "go")
 				for range 3 {
-					w.freezeAndResume(t, func() {})
+					w.freezeAndResume(t, func() { w.evidence(t, 0) })
 				}
 				if got := b.line(t); got != tc.want {
 					t.Errorf("got %q, want %q", got, tc.want)
@@ -137,7 +137,7 @@ func TestFreezeLeavesACompilerUnharmed(t *testing.T) {
 			w.WriteFile(t, filepath.Join(w.dir, "main.go"), "package main\n\nfunc main() { println(\"built\") }\n", 0o644)
 			b := w.start(t, build)
 			for range 4 {
-				w.freezeAndResume(t, func() {})
+				w.freezeAndResume(t, func() { w.evidence(t, 0) })
 			}
 			if got := b.line(t); !strings.Contains(got, "built") {
 				t.Errorf("the program said %q", got)

@@ -24,6 +24,7 @@ const (
 	OpFreeze = "freeze" // stop every process of the box
 	OpResume = "resume" // let them go on
 	OpExec   = "exec"   // note that a further command is about to join
+	OpRedact = "redact" // replace the session's secrets in Texts
 )
 
 const (
@@ -40,13 +41,19 @@ type Request struct {
 	Signal int           `json:"signal,omitempty"`
 	Grace  time.Duration `json:"grace,omitempty"` // nanoseconds
 	Argv   []string      `json:"argv,omitempty"`  // of exec, as much of it as a request holds
+	Texts  [][]byte      `json:"texts,omitempty"` // of redact; see MaxTexts
 }
+
+// MaxTexts bounds the bytes of all texts of one request, so that it is no longer than a request can be.
+const MaxTexts = 32 << 10
 
 // A Reply is one line that the supervisor answers. The zero value is a refusal.
 type Reply struct {
 	OK    bool   `json:"ok"`
 	Error string `json:"error,omitempty"`
 	Info  *Info  `json:"info,omitempty"`
+	// Texts are those of the request, in its order, without secrets.
+	Texts [][]byte `json:"texts,omitempty"`
 }
 
 // ParseRequest reads one line of a control socket. Unknown fields, unknown
@@ -71,8 +78,11 @@ func (r Request) check() error {
 	if (len(r.Argv) > 0) != (r.Op == OpExec) {
 		return errors.New("request: exec, and nothing else, takes a command")
 	}
+	if (len(r.Texts) > 0) != (r.Op == OpRedact) {
+		return errors.New("request: redact, and nothing else, takes texts")
+	}
 	switch r.Op {
-	case OpInfo, OpFreeze, OpResume, OpExec:
+	case OpInfo, OpFreeze, OpResume, OpExec, OpRedact:
 		if r.Signal != 0 || r.Grace != 0 {
 			return fmt.Errorf("request: %s takes no signal and no grace", r.Op)
 		}

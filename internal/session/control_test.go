@@ -159,7 +159,7 @@ func FuzzParseRequest(f *testing.F) {
 		if r.Op == OpSignal && (r.Signal < 1 || r.Signal > 64 || r.Grace < 0 || r.Grace > maxGrace) {
 			t.Errorf("out of range: %+v", r)
 		}
-		if !slices.Contains([]string{OpInfo, OpSignal, OpFreeze, OpResume, OpExec}, r.Op) {
+		if !slices.Contains([]string{OpInfo, OpSignal, OpFreeze, OpResume, OpExec, OpRedact}, r.Op) {
 			t.Errorf("unknown operation: %+v", r)
 		}
 	})

@@ -156,6 +156,22 @@ func Stale(root string) ([]string, error) {
 	return names, err
 }
 
+// Dead returns the sessions whose supervisor was killed and which no sweep has taken away yet, oldest first: something of
+// their box may still be there, stopped.
+func Dead(root string) ([]Info, error) {
+	var infos []Info
+	err := scan(root, func(d dir, name string, held bool) {
+		if held || !ValidID(name) {
+			return
+		}
+		if info, err := readInfo(d, name); err == nil {
+			infos = append(infos, info)
+		}
+	})
+	slices.SortFunc(infos, Info.compare)
+	return infos, err
+}
+
 // scan visits every session directory. Entries with other names are not ours.
 func scan(root string, visit func(d dir, name string, held bool)) error {
 	r, err := openDir(root)
