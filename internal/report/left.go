@@ -144,6 +144,7 @@ func (b *builder) changes(e *audit.Changes) {
 		one := fileOf(c.Path, c.From, c.Kind, c.Before, c.After)
 		for _, h := range c.Handoffs {
 			one.Remarks = append(one.Remarks, handoff+Text(h))
+			b.find(false, "a change of what runs or is obeyed outside the box: %s", Text(h))
 		}
 		for what, line := range map[Text]audit.Text{"masked by ": c.Masked, "protected by ": c.Protected, "never applied: ": c.Refused, "changed on the host: ": c.Conflict} {
 			if line != "" {
