@@ -40,6 +40,7 @@ const (
 	Node          Feature = "node"
 	Python        Feature = "python3"
 	Go            Feature = "go"
+	Chromium      Feature = "chromium" // a browser for package browser
 )
 
 // requireEnv names the features whose absence is a failure, with commas between;
@@ -124,7 +125,7 @@ func probe(f Feature) error {
 		return try(exec.Command("tmux", "-V"))
 	case Go:
 		return try(exec.Command("go", "version"))
-	case Git, Npm, Node, Python:
+	case Git, Npm, Node, Python, Chromium:
 		return try(exec.Command(string(f), "--version"))
 	}
 	_, err := exec.LookPath(string(f))

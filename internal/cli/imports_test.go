@@ -55,6 +55,7 @@ var mayImport = map[string][]string{
 	"internal/session":            {},
 	"internal/doctor":             {"profile", "launch", "limits", "internal/cgroup", "internal/workspace"},
 	"internal/boxtest":            {},
+	"internal/boxtest/browser":    {},
 	"internal/boxtest/world":      {"internal/boxtest"},
 	"internal/boxtest/vm":         {"internal/boxtest", "internal/boxtest/vm/wire"},
 	"internal/boxtest/vm/wire":    {},

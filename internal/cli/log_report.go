@@ -16,9 +16,9 @@ import (
 func newLogReport(c *caller) *cli.Command {
 	return &cli.Command{
 		Name: "report", Usage: "say what a session did, what left it, and what deserves a look", UsageText: "agentbox log report [options] [ID or FILE]",
-		Description: "Prints a text, or writes FILE: as one HTML page that needs nothing else and asks nobody, as JSON, or as text, by the end of its\n" +
-			"name (.html, .json, .txt, .md). A session that runs, one whose supervisor was killed, and a log that somebody changed have a report,\n" +
-			"too: it says so at its head.",
+		Description: "Prints a text, or writes FILE, for its owner alone: as one HTML page that needs nothing else and asks nobody, as JSON, or as\n" +
+			"text, by the end of its name (.html, .json, .txt, .md). A session that runs, one whose supervisor was killed, and a log that\n" +
+			"somebody changed have a report, too: it says so at its head.",
 		Flags: []cli.Flag{
 			&cli.StringFlag{Name: "output", Aliases: []string{"o"}, Usage: "write it to `FILE`"},
 			&cli.StringFlag{Name: "format", Usage: "`FORMAT` is text, json or html, whatever the file's name"},
@@ -71,6 +71,7 @@ func reportLog(ctx *cli.Context, c *caller) error {
 	if err != nil {
 		return err
 	}
+	file.private = true // it names files, hosts and commands, as the log does
 	if err := errors.Join(file.write(func(w io.Writer) error { return write(r, w) }), file.close()); err != nil {
 		return err
 	}

@@ -18,6 +18,7 @@ type placedFile struct {
 	flag, path string // in the words of the command line
 	dir        *os.File
 	name       string
+	private    bool // for its owner alone
 }
 
 // placeFile makes sure that a file can be written, and takes an earlier run's away. It follows no symbolic link of a
@@ -109,7 +110,11 @@ func (p *placedFile) create(content func(io.Writer) error) error {
 		return err
 	}
 	f := os.NewFile(uintptr(fd), p.temporary())
-	return errors.Join(content(f), f.Chmod(0o644), f.Close())
+	mode := fs.FileMode(0o644)
+	if p.private {
+		mode = 0o600
+	}
+	return errors.Join(content(f), f.Chmod(mode), f.Close())
 }
 
 // write puts the file in its place in one step, if somebody asked for it.

@@ -21,6 +21,7 @@ type builder struct {
 	credentials map[string]*Credential
 	files       map[Text]int // index in Files.List
 	findings    map[string]*Finding
+	moments     map[Text]int // in the time line, by type
 	at          audit.Record // the record that is read
 }
 
@@ -28,7 +29,7 @@ func newBuilder(v audit.Report) *builder {
 	b := &builder{r: &Report{Version: Version, Session: Text(v.Session), Verification: v, Limits: []Limit{}, Degraded: []Text{},
 		Timeline: []Moment{}, Samples: []Sample{}, Costs: []Cost{}, Tools: []Tool{}, Files: Files{List: []File{}}},
 		programs: map[string]*Program{}, running: map[int]*Program{}, hosts: map[string]*Host{}, refusals: map[string]*Refusal{},
-		credentials: map[string]*Credential{}, files: map[Text]int{}, findings: map[string]*Finding{}}
+		credentials: map[string]*Credential{}, files: map[Text]int{}, findings: map[string]*Finding{}, moments: map[Text]int{}}
 	switch v.Verdict {
 	case audit.Broken:
 		b.find(true, "the log was changed: %s. What follows is not told here", escape.Text(v.String()))
@@ -50,17 +51,18 @@ func (b *builder) find(serious bool, format string, args ...any) {
 
 // moment puts a record into the time line.
 func (b *builder) moment(grave bool, format string, args ...any) {
-	if len(b.r.Timeline) >= maxMoments {
+	if len(b.r.Timeline) >= maxMoments || b.moments[Text(b.at.Type)] >= maxAlike {
 		b.r.Omitted.Timeline++
 		return
 	}
+	b.moments[Text(b.at.Type)]++
 	b.r.Timeline = append(b.r.Timeline, Moment{Time: b.at.Time, Record: b.at.Seq, Type: Text(b.at.Type), What: fmt.Sprintf(format, args...), Grave: grave})
 }
 
 func (b *builder) seconds() float64 { return b.at.Elapsed.Seconds() }
 
 func (b *builder) record(r audit.Record) {
-	b.at = r
+	b.at, b.r.Last = r, r.Time
 	if b.r.Session == "" {
 		b.r.Session = Text(r.Session)
 	}
@@ -74,17 +76,17 @@ func (b *builder) record(r audit.Record) {
 	case *audit.Ready:
 		b.moment(false, "the agent runs")
 	case *audit.End:
-		b.r.Ended, b.r.Seconds, b.r.Cause, b.r.ExitCode = r.Time, e.Seconds, Text(e.Cause), e.ExitCode
-		b.moment(e.Cause != "exited", "%s with %d after %s", Text(e.Cause), e.ExitCode, duration(e.Seconds))
+		b.r.Ended, b.r.Seconds, b.r.Cause, b.r.Limit, b.r.ExitCode = r.Time, e.Seconds, Text(e.Cause), Text(e.Limit), e.ExitCode
+		b.moment(e.Cause != "exited", "%s after %s", b.r.Outcome(), duration(e.Seconds))
 	case *audit.Exec:
 		b.moment(false, "a person ran %s in the box", line(e.Argv))
 	case *audit.Freeze:
-		b.moment(true, "frozen by %s", Text(e.By))
-		b.find(e.By != "person", "the box was frozen by %s", Text(e.By))
+		b.moment(true, "frozen by %s", by(e.By))
+		b.find(e.By != "person", "the box was frozen by %s", by(e.By))
 	case *audit.Resume:
-		b.moment(false, "resumed by %s", Text(e.By))
+		b.moment(false, "resumed by %s", by(e.By))
 	case *audit.Kill:
-		b.moment(true, "%s sent by %s", Text(e.Signal), Text(e.By))
+		b.moment(true, "%s sent by %s", Text(e.Signal), by(e.By))
 	case *audit.LimitReached:
 		b.moment(true, "the limit %s %s was reached", Text(e.Name), Text(e.Value))
 		b.find(false, "the limit %s %s was reached", Text(e.Name), Text(e.Value))
@@ -234,6 +236,14 @@ func thin[T any](list []T) []T {
 		}
 	}
 	return kept
+}
+
+// by is who froze, resumed or ended a box: a person, or a rule.
+func by(who audit.Text) Text {
+	if who == "person" {
+		return "a person"
+	}
+	return Text(who)
 }
 
 func words(argv []audit.Text) []string {

@@ -130,6 +130,9 @@ func (b *builder) workspace(e audit.Event) {
 	}
 }
 
+// handoff begins the remark about a file that something outside the box runs or obeys.
+const handoff = "run or obeyed outside the box: "
+
 func (b *builder) changes(e *audit.Changes) {
 	f := &b.r.Files
 	f.Known, f.Changes, f.Digest, f.Error = true, e.Changes, Text(e.Digest), Text(e.Error)
@@ -138,9 +141,10 @@ func (b *builder) changes(e *audit.Changes) {
 	}
 	b.r.Omitted.Files += e.Omitted
 	for _, c := range e.Items {
-		one := File{Path: Text(c.Path), From: Text(c.From), Kind: Text(c.Kind), Size: c.After.Size, SHA256: Text(c.After.SHA256)}
+		one := fileOf(c.Path, c.From, c.Kind, c.Before, c.After)
 		for _, h := range c.Handoffs {
-			one.Remarks = append(one.Remarks, "run or obeyed outside the box: "+Text(h))
+			one.Remarks = append(one.Remarks, handoff+Text(h))
+			b.find(false, "a change of what runs or is obeyed outside the box: %s", Text(h))
 		}
 		for what, line := range map[Text]audit.Text{"masked by ": c.Masked, "protected by ": c.Protected, "never applied: ": c.Refused, "changed on the host: ": c.Conflict} {
 			if line != "" {
@@ -150,6 +154,14 @@ func (b *builder) changes(e *audit.Changes) {
 		slices.Sort(one.Remarks)
 		b.file(one)
 	}
+}
+
+func fileOf(path, from, kind audit.Text, before, after audit.Content) File {
+	f := File{Path: Text(path), From: Text(from), Kind: Text(kind), Mode: Text(after.Mode), Size: after.Size, SHA256: Text(after.SHA256)}
+	if before.Mode != after.Mode && after.Mode != "" {
+		f.Was = Text(before.Mode)
+	}
+	return f
 }
 
 func (b *builder) file(one File) {
@@ -166,7 +178,9 @@ func (b *builder) applied(items []audit.Item) {
 	for _, item := range items {
 		i, ok := b.files[Text(item.Path)]
 		if !ok {
-			b.file(File{Path: Text(item.Path), From: Text(item.From), Kind: Text(item.Kind), Size: item.After.Size, SHA256: Text(item.After.SHA256), Applied: true})
+			one := fileOf(item.Path, item.From, item.Kind, item.Before, item.After)
+			one.Applied = true
+			b.file(one)
 			continue
 		}
 		one := &b.r.Files.List[i]

@@ -10,6 +10,8 @@ import (
 	"iter"
 	"time"
 
+	humanize "github.com/dustin/go-humanize"
+
 	"agentbox/internal/audit"
 	"agentbox/internal/escape"
 )
@@ -21,6 +23,7 @@ const Version = 1
 const (
 	maxRows    = 1000 // of each list that groups
 	maxMoments = 400  // of the time line
+	maxAlike   = 60   // of them, of one type of records: the end and a freeze have room, however many hosts there were
 	maxSamples = 720  // of a chart
 	maxText    = 300  // characters of a text on a page
 )
@@ -28,8 +31,14 @@ const (
 // A Text is one of the log. As JSON it is the log's form of it.
 type Text audit.Text
 
-// String is safe for a terminal and a page.
-func (t Text) String() string { return escape.Shorten(escape.Text(string(t)), maxText) }
+// String is safe for a terminal and a page. One that is cut says how long it is: what matters may stand behind the cut.
+func (t Text) String() string {
+	whole := escape.Text(string(t))
+	if short := escape.Shorten(whole, maxText); len(short) < len(whole) {
+		return fmt.Sprintf("%s [of %s bytes]", short, humanize.Comma(int64(len(t))))
+	}
+	return whole
+}
 
 // MarshalJSON writes printable ASCII.
 func (t Text) MarshalJSON() ([]byte, error) { return audit.Text(t).MarshalJSON() }
@@ -52,8 +61,10 @@ type Report struct {
 	Degraded  []Text    `json:"degraded"`
 	Started   time.Time `json:"started"`
 	Ended     time.Time `json:"ended,omitzero"` // zero: it runs, or its supervisor was killed
+	Last      time.Time `json:"last,omitzero"`  // of the last record that was read
 	Seconds   float64   `json:"seconds"`
 	Cause     Text      `json:"cause,omitempty"`
+	Limit     Text      `json:"limit,omitempty"` // that ended it
 	ExitCode  int       `json:"exit_code"`
 
 	Findings    []Finding    `json:"findings"` // the most serious first
@@ -189,6 +200,8 @@ type File struct {
 	Path    Text   `json:"path"`
 	From    Text   `json:"from,omitempty"`
 	Kind    Text   `json:"kind"`
+	Mode    Text   `json:"mode,omitempty"` // octal
+	Was     Text   `json:"was,omitempty"`  // its mode before, where that is another one
 	Size    int64  `json:"size"`
 	SHA256  Text   `json:"sha256,omitempty"`
 	Remarks []Text `json:"remarks,omitempty"` // hand-off, masked, protected, never applied
@@ -228,5 +241,16 @@ func (r *Report) Outcome() string {
 	if r.Running() {
 		return "no end is on record"
 	}
-	return fmt.Sprintf("%s with %d", r.Cause, r.ExitCode)
+	return ending(r.Cause, r.Limit, r.ExitCode)
+}
+
+// ending is a cause of run --result in words.
+func ending(cause, limit Text, code int) string {
+	switch {
+	case cause == "exited":
+		return fmt.Sprintf("exited with %d", code)
+	case limit != "":
+		return fmt.Sprintf("ended by the limit %s, exit code %d", limit, code)
+	}
+	return fmt.Sprintf("%s, exit code %d", cause, code)
 }

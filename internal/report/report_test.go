@@ -2,7 +2,6 @@ package report
 
 import (
 	"bytes"
-	"encoding/json"
 	"os"
 	"slices"
 	"strings"
@@ -11,6 +10,7 @@ import (
 	"golang.org/x/net/html"
 
 	"agentbox/internal/audit"
+	"agentbox/internal/boxtest"
 )
 
 // logged is the report of a session in which these things happened.
@@ -77,15 +77,15 @@ func TestWhatAReportSays(t *testing.T) {
 		t.Fatal(err)
 	}
 	for what, want := range map[string]string{
-		"the command":          "# Session 1s0m4p2bv7c3: sh evil",
+		"the command":          "# Session\n\n    1s0m4p2bv7c3\n    sh evil\n",
 		"the verdict":          "sealed: 17 records, not signed",
-		"how it ended":         "ended      exited with 3",
+		"how it ended":         "    ended      exited with 3",
 		"programs":             "1 program was started; 1 failed.",
 		"bytes out":            "2 hosts were reached, with 6.9 KiB out",
 		"refusals":             "2 attempts were refused.",
 		"files":                "1 path was changed; 0 of them were applied.",
 		"cost":                 "Models cost 0.2500 US dollars.",
-		"the tripwire":         "**serious** somebody looked for a secret: the placeholder of anthropic was in a body for evil",
+		"the tripwire":         "    serious  somebody looked for a secret: the placeholder of anthropic was in a body for evil",
 		"the layer":            "the box was without the layer landlock",
 		"where to rotate":      "rotate it at https://console.anthropic.com/settings/keys (Anthropic)",
 		"the line that denies": "permissions.deny[0]",
@@ -95,6 +95,54 @@ func TestWhatAReportSays(t *testing.T) {
 		if !strings.Contains(b.String(), want) {
 			t.Errorf("%s: no %q in\n%s", what, want, &b)
 		}
+	}
+}
+
+// The order is the log's, whatever the clock of the machine did meanwhile, and no time is negative.
+func TestAClockThatIsSetBack(t *testing.T) {
+	r := told(t, []happening{{0, &audit.Start{Argv: []audit.Text{"sh"}}}, {9, &audit.Ready{}}, {-86400, &audit.Usage{MemoryBytes: 1, CPUSeconds: 5}},
+		{-86390, &audit.Usage{MemoryBytes: 2, CPUSeconds: 1}}, {-86380, &audit.Freeze{By: "person"}}})
+	var order []uint64
+	for _, m := range r.Timeline {
+		order = append(order, m.Record)
+	}
+	if !slices.Equal(order, []uint64{0, 1, 4}) || r.Seconds < 0 {
+		t.Errorf("records %v, %v seconds", order, r.Seconds)
+	}
+	for _, c := range r.charts() {
+		if strings.Contains(c.Line, "-") || strings.Contains(c.Line, "NaN") {
+			t.Errorf("%s: %s", c.Title, c.Line)
+		}
+	}
+}
+
+// Every change is told, with what became of its mode, even where no byte of the file is another.
+func TestChangesOfEveryKind(t *testing.T) {
+	file := func(mode audit.Text, size int64) audit.Content {
+		return audit.Content{Type: "file", Mode: mode, Size: size}
+	}
+	text := asText(t, logged(t, &audit.Changes{Changes: 5, Items: []audit.Changed{
+		{Path: "script", Kind: "mode", Before: file("0644", 5), After: file("0755", 5)},
+		{Path: "empty", Kind: "added", After: file("0644", 0)},
+		{Path: "new", From: "old", Kind: "renamed", Before: file("0644", 5), After: file("0644", 5)},
+		{Path: "link", Kind: "type", Before: file("0644", 5), After: audit.Content{Type: "symlink"}},
+		{Path: "gone", Kind: "deleted", Before: file("0644", 5)}}}))
+	for _, want := range []string{"mode      script 0644 → 0755", "added     empty", "renamed   new", "type      link", "deleted   gone"} {
+		if !strings.Contains(text, "    "+want) {
+			t.Errorf("no %q in\n%s", want, text)
+		}
+	}
+}
+
+// What stands behind the cut of a text is not shown, and that is said; the JSON has the whole.
+func TestATextThatIsCutSaysSo(t *testing.T) {
+	r := told(t, []happening{{0, &audit.ProgramStart{Path: "/bin/sh", Argv: []audit.Text{audit.Text("true;" + strings.Repeat(" ", 5000) + "curl evil")}}}})
+	var data bytes.Buffer
+	if err := r.WriteJSON(&data); err != nil || !strings.Contains(data.String(), "curl evil") {
+		t.Errorf("the JSON has not all of it (%v)", err)
+	}
+	if text := asText(t, r); strings.Contains(text, "curl evil") || !strings.Contains(text, "… [of 5,014 bytes]") {
+		t.Errorf("%s", text)
 	}
 }
 
@@ -139,37 +187,6 @@ func rewrite(t *testing.T, path string, change func([][]byte) [][]byte) {
 	}
 }
 
-// hostile are texts that mean something to a page, a style, a template or a terminal.
-var hostile = []string{
-	`<script>alert(1)</script>`, `"><img src=x onerror=alert(1)>`, `' onmouseover='alert(1)`, `</style><script>alert(1)</script>`, `</title><svg onload=alert(1)>`,
-	`javascript:alert(1)`, `{{.Session}}`, `<!--`, `-->`, `]]>`, `<a href="https://evil.example/">x</a>`, `&lt;script&gt;`, `url(https://evil.example/)`, `<base href=//evil.example>`,
-	"a\x00b", "\xff\xfe", "\x1b]52;c;eA==\a", "\x1b[2J", "a\u202etxt.exe", "\u2066\u2069\u200b", "a\nb\rc", strings.Repeat("A<b>", 50_000), "\u2028", "${7*7}", "<iframe src='//evil.example'>",
-}
-
-func TestHostileTextsAreText(t *testing.T) {
-	var clean bytes.Buffer
-	if err := logged(t, session("harmless")...).WriteHTML(&clean); err != nil {
-		t.Fatal(err)
-	}
-	want := shape(t, clean.Bytes())
-	for _, x := range hostile {
-		r := logged(t, session(audit.Text(x))...)
-		var page, text, data bytes.Buffer
-		if err := r.WriteHTML(&page); err != nil {
-			t.Fatal(err)
-		}
-		if got := shape(t, page.Bytes()); !slices.Equal(got, want) {
-			t.Errorf("%.60q makes another page", x)
-		}
-		if err := r.WriteText(&text); err != nil || strings.ContainsFunc(text.String(), func(c rune) bool { return c < ' ' && c != '\n' || c == 0x202e || c == 0x2028 }) {
-			t.Errorf("%.60q: a terminal obeys something in the text (%v)", x, err)
-		}
-		if err := r.WriteJSON(&data); err != nil || !json.Valid(data.Bytes()) || strings.ContainsFunc(data.String(), func(c rune) bool { return c > '~' && c != '…' }) {
-			t.Errorf("%.60q: the JSON is none, or not ASCII (%v)", x, err)
-		}
-	}
-}
-
 // shape is everything of a page but its texts: its elements and their attributes. None runs or fetches anything.
 func shape(t testing.TB, page []byte) (list []string) {
 	t.Helper()
@@ -208,7 +225,7 @@ func shape(t testing.TB, page []byte) (list []string) {
 }
 
 func FuzzReport(f *testing.F) {
-	for _, x := range hostile[:15] {
+	for _, x := range boxtest.HostileTexts(f) {
 		f.Add(x)
 	}
 	f.Fuzz(func(t *testing.T, x string) {

@@ -6,8 +6,7 @@ import (
 	"io"
 	"slices"
 	"strings"
-
-	humanize "github.com/dustin/go-humanize"
+	"unicode/utf16"
 
 	"agentbox/internal/audit"
 	"agentbox/internal/escape"
@@ -53,7 +52,7 @@ func (r *Report) Summary() []string {
 	if len(r.Tools)+r.Omitted.Tools > 0 {
 		say("The agent asked about %s.", counted(len(r.Tools)+r.Omitted.Tools, "tool call", "tool calls"))
 	}
-	say("%s reached, with %s out and %s in.", counted(len(r.Hosts), "host was", "hosts were"), humanize.IBytes(uint64(r.BytesOut)), humanize.IBytes(uint64(r.BytesIn)))
+	say("%s reached, with %s out and %s in.", counted(len(r.Hosts), "host was", "hosts were"), size(r.BytesOut), size(r.BytesIn))
 	refused := 0
 	for _, one := range r.Refusals {
 		refused += one.Count
@@ -93,7 +92,7 @@ func (r *Report) Outline() []Section {
 	return []Section{
 		{"What happened", strings.Join(grave, "; "), "in two sentences, for somebody who was not there"},
 		{"How it was noticed", "", "by whom, when, and by what: a finding, a refusal, a person"},
-		{"What was reached", fmt.Sprintf("%s, %s out; %s applied", counted(len(r.Hosts), "host", "hosts"), humanize.IBytes(uint64(r.BytesOut)), counted(r.Files.Applied, "path", "paths")), "what of it matters, and to whom it must be told"},
+		{"What was reached", fmt.Sprintf("%s, %s out; %s applied", counted(len(r.Hosts), "host", "hosts"), size(r.BytesOut), counted(r.Files.Applied, "path", "paths")), "what of it matters, and to whom it must be told"},
 		{"Which secrets to rotate", strings.Join(keys, "; "), "who rotated which, when"},
 		{"Why it could happen", "", "the instruction, dependency or page that the agent followed; the line of the profile that let it"},
 		{"What held", fmt.Sprintf("%s refused", counted(len(r.Refusals), "kind of attempt was", "kinds of attempts were")), "the line of the profile that stopped it"},
@@ -112,39 +111,74 @@ func counted(n int, one, many string) string {
 func (r *Report) WriteJSON(w io.Writer) error {
 	data, err := json.MarshalIndent(r, "", "  ")
 	if err == nil {
-		_, err = w.Write(append(escape.JSON(data), '\n'))
+		_, err = w.Write(append(ascii(data), '\n'))
 	}
 	return err
+}
+
+// ascii writes what is beyond ASCII, which in JSON stands inside strings alone, as JSON's own escapes.
+func ascii(data []byte) (out []byte) {
+	for _, c := range string(data) {
+		switch {
+		case c < 0x7f:
+			out = append(out, byte(c))
+		case c <= 0xffff:
+			out = fmt.Appendf(out, `\u%04x`, c)
+		default:
+			hi, lo := utf16.EncodeRune(c)
+			out = fmt.Appendf(out, `\u%04x\u%04x`, hi, lo)
+		}
+	}
+	return out
 }
 
 // few is how many rows of a list the text has.
 const few = 20
 
-// WriteText writes the report for a terminal, and as Markdown is read.
+// WriteText writes the report for a terminal, and as Markdown is read: what is anybody's stands in blocks of code, a line each,
+// whose four blanks nothing on the line can undo (CommonMark 0.31, 4.4). A block has a heading before it, or it would go on
+// with a list or a paragraph.
 func (r *Report) WriteText(w io.Writer) error {
 	t := &text{w: w}
-	t.line("# Session %s: %s\n", r.Session, r.Title())
-	t.line("%s\n", r.Verdict())
-	for _, f := range r.Facts() {
-		t.line("%-10s %s", f.Name, f.Value)
+	words, _ := r.Headline()
+	t.head("Session", 1)
+	if notice := r.Notice(); notice != "" {
+		t.row("! %s\n", notice)
 	}
-	t.line("")
+	t.row("%s", r.Session)
+	t.row("%s", r.Title())
+	t.row("%s", r.Verdict())
+	t.row("%s\n", words)
+	for _, f := range r.Facts() {
+		t.row("%-10s %s", f.Name, f.Value)
+	}
+	t.head("In short", 1)
 	for _, s := range r.Summary() {
-		t.line("- %s", s)
+		t.row("%s", s)
 	}
 	t.head("What deserves a look", len(r.Findings))
 	for _, f := range r.Findings[:min(few, len(r.Findings))] {
-		t.line("- %s%s (record %d, %s)", map[bool]string{true: "**serious** "}[f.Serious], f.What, f.Record, counted(f.Count, "time", "times"))
+		t.row("%-7s  %s (record %d, %s)", map[bool]string{true: "serious", false: "note"}[f.Serious], f.What, f.Record, counted(f.Count, "time", "times"))
+	}
+	t.more(len(r.Findings))
+	advice := r.Advice()
+	t.head("What to do", len(advice))
+	for _, one := range advice {
+		t.row("%s", one)
 	}
 	t.head("Time line", len(r.Timeline))
 	for _, m := range r.Timeline[:min(few, len(r.Timeline))] {
-		t.line("%s  %s", m.Time.UTC().Format("15:04:05"), m.What)
+		t.row("%s  %s", r.clock(m.Time), m.What)
 	}
 	t.more(len(r.Timeline) + r.Omitted.Timeline)
 	t.lists(r)
 	t.head("Post-mortem, to fill in", 1)
 	for _, s := range r.Outline() {
-		t.line("### %s\n%s\n(%s)\n", s.Title, s.Known, s.Ask)
+		t.line("### %s\n", s.Title)
+		if s.Known != "" {
+			t.row("%s\n", s.Known)
+		}
+		t.line("(%s)\n", s.Ask)
 	}
 	return t.err
 }
@@ -152,32 +186,41 @@ func (r *Report) WriteText(w io.Writer) error {
 func (t *text) lists(r *Report) {
 	t.head("Hosts", len(r.Hosts))
 	for _, h := range r.Hosts[:min(few, len(r.Hosts))] {
-		t.line("%s:%d  %s out, %s in, %s, %s (%s)", h.Host, h.Port, humanize.IBytes(uint64(h.BytesOut)), humanize.IBytes(uint64(h.BytesIn)),
+		t.row("%s:%d  %s out, %s in, %s, %s (%s)", h.Host, h.Port, size(h.BytesOut), size(h.BytesIn),
 			counted(h.Connections, "connection", "connections"), counted(h.Requests, "request", "requests"), h.Rule)
 	}
 	t.more(len(r.Hosts) + r.Omitted.Hosts)
 	t.head("Refusals", len(r.Refusals))
 	for _, f := range r.Refusals[:min(few, len(r.Refusals))] {
-		t.line("%s %s: %s %s (%s)", f.What, f.Target, f.Reason, f.Rule, counted(f.Count, "time", "times"))
+		t.row("%s %s: %s %s (%s)", f.What, f.Target, f.Reason, f.Rule, counted(f.Count, "time", "times"))
 	}
 	t.more(len(r.Refusals) + r.Omitted.Refusals)
 	t.head("Files", len(r.Files.List))
 	for _, f := range r.Files.List[:min(few, len(r.Files.List))] {
-		t.line("%-9s %s %s%s", f.Kind, f.Path, map[bool]string{true: "applied "}[f.Applied], remarks(f.Remarks))
+		t.row("%-9s %s %s%s%s", f.Kind, f.Path, map[bool]string{true: "applied "}[f.Applied], f.modes(), remarks(f.Remarks))
 	}
 	t.more(len(r.Files.List) + r.Omitted.Files)
 	t.head("Credentials", len(r.Credentials))
 	for _, c := range r.Credentials[:min(few, len(r.Credentials))] {
-		t.line("%s  %s, %s", c.Name, counted(c.Requests, "request", "requests"), counted(c.Tripwires, "tripwire", "tripwires"))
+		t.row("%s  %s, %s", c.Name, counted(c.Requests, "request", "requests"), counted(c.Tripwires, "tripwire", "tripwires"))
 		for _, p := range c.Rotate {
-			t.line("  rotate it at %s (%s)", p.URL, p.Of)
+			t.row("  rotate it at %s (%s)", p.URL, p.Of)
 		}
 	}
+	t.more(len(r.Credentials))
 	t.head("Programs, as they were claimed", len(r.Programs.Groups))
 	for _, p := range r.Programs.Groups[:min(few, len(r.Programs.Groups))] {
-		t.line("%6d  %s  %s", p.Starts, p.Path, p.Argv)
+		t.row("%6d  %s  %s", p.Starts, p.Path, p.Argv)
 	}
 	t.more(len(r.Programs.Groups))
+}
+
+// modes are the two of a file whose mode is another now.
+func (f File) modes() string {
+	if f.Was == "" {
+		return ""
+	}
+	return fmt.Sprintf("%s → %s ", f.Was, f.Mode)
 }
 
 func remarks(list []Text) string {
@@ -190,8 +233,9 @@ func remarks(list []Text) string {
 
 // A text remembers the first error.
 type text struct {
-	w   io.Writer
-	err error
+	w     io.Writer
+	err   error
+	begun bool
 }
 
 func (t *text) line(format string, args ...any) {
@@ -200,14 +244,21 @@ func (t *text) line(format string, args ...any) {
 	}
 }
 
+func (t *text) row(format string, args ...any) { t.line("    "+format, args...) }
+
 func (t *text) head(title string, rows int) {
-	if rows > 0 {
+	switch {
+	case rows == 0:
+	case t.begun:
 		t.line("\n## %s\n", title)
+	default:
+		t.line("# %s\n", title)
+		t.begun = true
 	}
 }
 
 func (t *text) more(rows int) {
 	if rows > few {
-		t.line("… and %d more: the page (-o FILE.html) and the JSON have them", rows-few)
+		t.row("… and %d more: the page (-o FILE.html) and the JSON have them", rows-few)
 	}
 }
