@@ -29,10 +29,11 @@ type gatherer struct {
 	bundle   *evidence.Bundle
 	shapes   audit.Redactor
 	log      []logPart
-	verified audit.Report    // what is in log
-	start    *audit.Start    // nil: the log does not have it
-	failed   []evidence.Lack // what should be there and is not
-	broken   error           // the bundle cannot be written
+	verified audit.Report     // what is in log
+	start    *audit.Start     // nil: the log does not have it
+	wrote    []*audit.Changes // what the agent has written and nobody has decided about
+	failed   []evidence.Lack  // what should be there and is not
+	broken   error            // the bundle cannot be written
 }
 
 // errNothing is about a document that does not belong to such a session; the text says why.
@@ -244,6 +245,7 @@ func (g *gatherer) changes(ctx context.Context) error {
 		}
 	}
 	g.cut(names)
+	g.wrote = records
 	err = g.addJSON("changes.json", "every path that the agent changed and nobody has decided about, with hashes", records)
 	if ch.layers.Memory {
 		err = errors.Join(err, errors.New("what was written lately was in memory, and is lost"))

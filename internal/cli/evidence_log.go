@@ -104,7 +104,11 @@ func (g *gatherer) reports(context.Context) error {
 	if g.log == nil {
 		return errNothing("there is no log to make it of")
 	}
-	r := report.From(audit.Records(g.read()), g.verified)
+	m := report.Meanwhile{Changes: g.wrote}
+	if g.s.live {
+		m.State = g.s.info.State
+	}
+	r := report.From(audit.Records(g.read()), g.verified, m)
 	for _, form := range []struct {
 		name, what string
 		write      func(io.Writer) error

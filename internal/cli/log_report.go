@@ -55,7 +55,7 @@ func reportLog(ctx *cli.Context, c *caller) error {
 			return err
 		}
 	}
-	r, err := readReport(path)
+	r, err := readReport(path, c.stateOf(path))
 	if err != nil {
 		return err
 	}
@@ -89,9 +89,23 @@ func formatOf(name string) string {
 	return "text"
 }
 
+// stateOf is that of a session which still lasts, by its log.
+func (c *caller) stateOf(path string) string {
+	_, list, _, err := c.liveSessions()
+	if err != nil {
+		return ""
+	}
+	for _, one := range list {
+		if filepath.Base(path) == filepath.Base(audit.Path("", one.ID)) {
+			return one.State
+		}
+	}
+	return ""
+}
+
 // readReport reads a log twice: what verification says stands at the head. A log that grows meanwhile is read as far as
 // it was verified, and a little further.
-func readReport(path string) (*report.Report, error) {
+func readReport(path, state string) (*report.Report, error) {
 	f, err := audit.OpenAll(path)
 	if err != nil {
 		return nil, err
@@ -105,5 +119,5 @@ func readReport(path string) (*report.Report, error) {
 		return nil, err
 	}
 	defer f.Close()
-	return report.From(audit.Records(f), verification), nil
+	return report.From(audit.Records(f), verification, report.Meanwhile{State: state}), nil
 }

@@ -103,7 +103,10 @@ func TestReportSaysWhatTheLogIs(t *testing.T) {
 				}
 			}
 			b := w.start(t, idle)
-			says("it runs", "This is no whole session: the log has no end and no seal.")
+			says("it runs", "The session is not over, it still runs: this is what it has done so far;")
+			w.freezeAndResume(t, func() {
+				says("it is frozen", "The session is not over, it is frozen: this is what it has done so far;")
+			})
 			if err := b.cmd.Process.Signal(syscall.SIGKILL); err != nil {
 				t.Fatal(err)
 			}

@@ -23,6 +23,8 @@ func (r *Report) Notice() string {
 	switch {
 	case r.Verification.Verdict == audit.Broken:
 		return fmt.Sprintf("Somebody changed the log: %s. Only what stands before it is told here.", escape.Text(r.Verification.String()))
+	case r.Verification.Verdict == audit.Unsealed && r.Lasts() && len(r.Verification.Gaps) == 0:
+		return fmt.Sprintf("The session is not over, %s: this is what it has done so far; %s.", r.lasting(), last)
 	case r.Verification.Verdict == audit.Unsealed && r.Running():
 		return fmt.Sprintf("This is no whole session: the log has no end and no seal. It still runs, its supervisor was killed, or somebody cut the log; %s.", last)
 	case r.Verification.Verdict == audit.Unsealed:
@@ -67,7 +69,10 @@ func (r *Report) Advice() (list []string) {
 		}
 	}
 	list = append(list, r.adviceOnFiles()...)
-	if r.Verification.Verdict == audit.Unsealed {
+	switch {
+	case r.Lasts():
+		say("Decide what becomes of it: \"agentbox freeze\" stops it, \"agentbox resume\" lets it go on, \"agentbox kill\" ends it.")
+	case r.Verification.Verdict == audit.Unsealed:
 		say("Make this report again when the session is over. If it is over, compare the last hash with one that was noted elsewhere.")
 	}
 	if len(r.Refusals) > 0 {

@@ -25,8 +25,8 @@ type builder struct {
 	at          audit.Record // the record that is read
 }
 
-func newBuilder(v audit.Report) *builder {
-	b := &builder{r: &Report{Version: Version, Session: Text(v.Session), Verification: v, Limits: []Limit{}, Degraded: []Text{},
+func newBuilder(v audit.Report, m Meanwhile) *builder {
+	b := &builder{r: &Report{Version: Version, Session: Text(v.Session), Verification: v, State: m.State, Limits: []Limit{}, Degraded: []Text{},
 		Timeline: []Moment{}, Samples: []Sample{}, Costs: []Cost{}, Tools: []Tool{}, Files: Files{List: []File{}}},
 		programs: map[string]*Program{}, running: map[int]*Program{}, hosts: map[string]*Host{}, refusals: map[string]*Refusal{},
 		credentials: map[string]*Credential{}, files: map[Text]int{}, findings: map[string]*Finding{}, moments: map[Text]int{}}
@@ -34,6 +34,9 @@ func newBuilder(v audit.Report) *builder {
 	case audit.Broken:
 		b.find(true, "the log was changed: %s. What follows is not told here", escape.Text(v.String()))
 	case audit.Unsealed:
+		if m.State != "" && len(v.Gaps) == 0 {
+			break // its seal is still to come
+		}
 		b.find(true, "the log has no seal: %s. The session runs, its supervisor was killed, or somebody cut the log", escape.Text(v.String()))
 	}
 	return b

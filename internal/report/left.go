@@ -156,6 +156,17 @@ func (b *builder) changes(e *audit.Changes) {
 	}
 }
 
+// meanwhile takes what the agent has written so far, of a session whose log does not have it yet.
+func (b *builder) meanwhile(list []*audit.Changes) {
+	if b.r.Files.Known {
+		return
+	}
+	b.at.Type = audit.Text((audit.Changes{}).Type())
+	for _, e := range list {
+		b.changes(e)
+	}
+}
+
 func fileOf(path, from, kind audit.Text, before, after audit.Content) File {
 	f := File{Path: Text(path), From: Text(from), Kind: Text(kind), Mode: Text(after.Mode), Size: after.Size, SHA256: Text(after.SHA256)}
 	if before.Mode != after.Mode && after.Mode != "" {

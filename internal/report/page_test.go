@@ -37,7 +37,7 @@ func told(t testing.TB, list []happening) *Report {
 			}
 		}
 	}
-	return From(records, audit.Report{Verdict: audit.Sealed, Session: "1s0m4p2bv7c3", Records: uint64(len(list)), Parts: 1, Last: strings.Repeat("0123456789abcdef", 4)})
+	return From(records, audit.Report{Verdict: audit.Sealed, Session: "1s0m4p2bv7c3", Records: uint64(len(list)), Parts: 1, Last: strings.Repeat("0123456789abcdef", 4)}, Meanwhile{})
 }
 
 // afternoon is a long session with much of everything: so many programs, and hosts, files, refusals and tool calls in proportion.

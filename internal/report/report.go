@@ -48,6 +48,7 @@ type Report struct {
 	Version      int          `json:"version"`
 	Session      Text         `json:"session"`
 	Verification audit.Report `json:"verification"`
+	State        string       `json:"state,omitempty"`  // running or frozen, where the session lasted when the report was made
 	Unread       string       `json:"unread,omitempty"` // why the log was not read to its end
 
 	Agentbox  Text      `json:"agentbox"`
@@ -219,10 +220,16 @@ type Credential struct {
 	Rotate    []Place   `json:"rotate"`    // where one of its hosts' makers exchanges it
 }
 
+// A Meanwhile is what is known of a session beside its log while it lasts. The zero value is that nothing is.
+type Meanwhile struct {
+	State   string           // running or frozen: its supervisor is there
+	Changes []*audit.Changes // what the agent has written so far, if somebody looked
+}
+
 // From reads a log's records in their order. verification is what audit.Verify says of the same log. An error of the
 // records ends the report where they end: what stands before is told.
-func From(records iter.Seq2[audit.Record, error], verification audit.Report) *Report {
-	b := newBuilder(verification)
+func From(records iter.Seq2[audit.Record, error], verification audit.Report, m Meanwhile) *Report {
+	b := newBuilder(verification, m)
 	for r, err := range records {
 		if err != nil {
 			b.r.Unread = escape.Text(err.Error())
@@ -230,6 +237,7 @@ func From(records iter.Seq2[audit.Record, error], verification audit.Report) *Re
 		}
 		b.record(r)
 	}
+	b.meanwhile(m.Changes)
 	return b.finish()
 }
 
@@ -238,10 +246,24 @@ func (r *Report) Running() bool { return r.Ended.IsZero() }
 
 // Outcome is how it ended, in words.
 func (r *Report) Outcome() string {
-	if r.Running() {
+	switch {
+	case r.Lasts():
+		return r.lasting()
+	case r.Running():
 		return "no end is on record"
 	}
 	return ending(r.Cause, r.Limit, r.ExitCode)
+}
+
+// Lasts reports a session that was not over when the report was made.
+func (r *Report) Lasts() bool { return r.State != "" && r.Running() }
+
+// lasting says so in words.
+func (r *Report) lasting() string {
+	if r.State == "frozen" {
+		return "it is frozen"
+	}
+	return "it still runs"
 }
 
 // ending is a cause of run --result in words.

@@ -47,7 +47,7 @@ func read(t testing.TB, path string) *Report {
 		t.Fatal(err)
 	}
 	defer f.Close()
-	return From(audit.Records(f), v)
+	return From(audit.Records(f), v, Meanwhile{})
 }
 
 // session is one in which a bit of everything happened; every text of the agent's is x.
@@ -236,4 +236,29 @@ func FuzzReport(f *testing.F) {
 		}
 		shape(t, page.Bytes())
 	})
+}
+
+// A session that lasts has no seal, and that is no finding; one that nobody runs has lost it.
+func TestReportOfASessionThatLasts(t *testing.T) {
+	changes := []*audit.Changes{{Changes: 1, Items: []audit.Changed{{Path: "a", Kind: "added"}}}}
+	for name, tc := range map[string]struct {
+		m       Meanwhile
+		gaps    []uint64
+		serious bool
+		outcome string
+		files   int
+	}{
+		"nobody runs it":                     {Meanwhile{}, nil, true, "no end is on record", 0},
+		"it runs":                            {Meanwhile{State: "running"}, nil, false, "it still runs", 0},
+		"it is frozen, and was looked at":    {Meanwhile{State: "frozen", Changes: changes}, nil, false, "it is frozen", 1},
+		"it runs, and a seal before is gone": {Meanwhile{State: "running"}, []uint64{3}, true, "it still runs", 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			r := From(func(func(audit.Record, error) bool) {}, audit.Report{Verdict: audit.Unsealed, Gaps: tc.gaps}, tc.m)
+			serious := slices.ContainsFunc(r.Findings, func(f Finding) bool { return f.Serious })
+			if serious != tc.serious || r.Outcome() != tc.outcome || len(r.Files.List) != tc.files || r.Notice() == "" {
+				t.Errorf("serious %v, %q, %d files, %q", serious, r.Outcome(), len(r.Files.List), r.Notice())
+			}
+		})
+	}
 }
