@@ -56,16 +56,11 @@ func about(list []programRecord, word string) (starts, ends []programRecord) {
 // does not, but for a file that is not there.
 func TestEveryKindOfStart(t *testing.T) {
 	boxtest.Need(t, "gcc")
-	program := filepath.Join(t.TempDir(), "kinds")
-	compile(t, program, "../../testdata/starts/kinds.c")
-	code, err := os.ReadFile(program)
-	if err != nil {
-		t.Fatal(err)
-	}
+	program := compiled(t, "../../testdata/starts/kinds.c")
 	for account, find := range rootAndUser() {
 		t.Run(account, func(t *testing.T) {
 			w := newWorld(t, find, "")
-			w.WriteFile(t, filepath.Join(w.dir, "kinds"), string(code), 0o755)
+			w.WriteFile(t, filepath.Join(w.dir, "kinds"), program, 0o755)
 			w.WriteFile(t, filepath.Join(w.dir, "script"), "#!/bin/true\n", 0o755)
 			w.WriteFile(t, filepath.Join(w.dir, "notes"), "", 0o644)
 			w.WriteFile(t, filepath.Join(w.dir, "garbage"), "\x00\x01", 0o755)
@@ -192,16 +187,11 @@ func TestKilledSupervisor(t *testing.T) {
 func TestStormOfPrograms(t *testing.T) {
 	boxtest.Need(t, "gcc")
 	const count = 1500
-	program := filepath.Join(t.TempDir(), "starts")
-	compile(t, program, "../../testdata/starts/starts.c")
-	code, err := os.ReadFile(program)
-	if err != nil {
-		t.Fatal(err)
-	}
+	program := compiled(t, "../../testdata/starts/starts.c")
 	for account, find := range rootAndUser() {
 		t.Run(account, func(t *testing.T) {
 			w := newWorld(t, find, "limits.pids = 60\n")
-			w.WriteFile(t, filepath.Join(w.dir, "starts"), string(code), 0o755)
+			w.WriteFile(t, filepath.Join(w.dir, "starts"), program, 0o755)
 			b := w.start(t, fmt.Sprintf("echo ready; ./starts storm 500; echo once; read x; ./starts storm %d; echo $?; exec cat", count))
 			b.line(t)
 			before := resident(t, b.cmd.Process.Pid)

@@ -45,16 +45,11 @@ func (w *world) programStarts(t *testing.T) (starts map[string]int, ended int) {
 // notices. A line of the profile turns it off.
 func TestTenThousandPrograms(t *testing.T) {
 	boxtest.Need(t, "gcc")
-	dir := t.TempDir()
-	compile(t, filepath.Join(dir, "starts"), "../../testdata/starts/starts.c")
-	program, err := os.ReadFile(filepath.Join(dir, "starts"))
-	if err != nil {
-		t.Fatal(err)
-	}
+	program := compiled(t, "../../testdata/starts/starts.c")
 	for account, find := range rootAndUser() {
 		t.Run(account, func(t *testing.T) {
 			w := newWorld(t, find, "")
-			w.WriteFile(t, filepath.Join(w.dir, "starts"), string(program), 0o755)
+			w.WriteFile(t, filepath.Join(w.dir, "starts"), program, 0o755)
 			r := w.sh(t, `i=0; while [ $i -lt 3000 ]; do /bin/true loop || exit 9; i=$((i+1)); done
 				i=0; while [ $i -lt 500 ]; do /bin/true left | /bin/true right || exit 8; i=$((i+1)); done
 				./starts double 2000 && ./starts signals 2000 && ./starts race 2000`)
@@ -91,11 +86,7 @@ func TestNothingStartsUnrecorded(t *testing.T) {
 			until(t, "it starts programs", func() bool { return w.size("n") > 10 })
 			var stopped int64
 			w.stopped(t, b.cmd.Process.Pid, func() {
-				before := w.size("n")
-				w.settled(t, "n")
-				if stopped = w.size("n"); stopped > before+1 { // one had its answer
-					t.Errorf("%d programs started while nobody was there to record them", stopped-before)
-				}
+				stopped = w.startsNothing(t)
 			})
 			until(t, "it goes on", func() bool { return w.size("n") > stopped+10 })
 			if code := b.end(); code != 0 || !w.exists("over") {
@@ -109,6 +100,18 @@ func TestNothingStartsUnrecorded(t *testing.T) {
 	}
 }
 
+// startsNothing checks that a loop which adds to the file n for each program stands still, and returns where.
+func (w *world) startsNothing(t *testing.T) int64 {
+	t.Helper()
+	before := w.size("n")
+	w.settled(t, "n")
+	after := w.size("n")
+	if after > before+1 { // one had its answer
+		t.Errorf("%d programs started while nobody was there to record them", after-before)
+	}
+	return after
+}
+
 // settled returns when a file has not grown for a while.
 func (w *world) settled(t *testing.T, name string) {
 	t.Helper()
@@ -120,6 +123,18 @@ func (w *world) settled(t *testing.T, name string) {
 		}
 		return same > 100
 	})
+}
+
+// compiled is a program of C, for a project.
+func compiled(t *testing.T, source string) string {
+	t.Helper()
+	program := filepath.Join(t.TempDir(), "program")
+	compile(t, program, source)
+	code, err := os.ReadFile(program)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(code)
 }
 
 // compile makes a program of C.
