@@ -59,7 +59,7 @@ func TryFilter(listener bool) error {
 // that waits would have its question asked again, and the same start recorded twice.
 const waitKillable = 1 << 5
 
-// programsMissing says why nobody can be asked about programs here, or "". The trial takes a tenth of a millisecond.
+// programsMissing says why nobody can be asked about programs here, or "". The trial takes 0.3 ms at most.
 func programsMissing() string {
 	if scope, err := os.ReadFile("/proc/sys/kernel/yama/ptrace_scope"); err == nil && strings.TrimSpace(string(scope)) == "3" {
 		return "kernel.yama.ptrace_scope is 3: nobody may read what another process starts"

@@ -6,7 +6,7 @@
 // only with a key that they do not have, or with a hash that was noted elsewhere. docs/audit-log.md has the exact bytes.
 //
 // One goroutine writes. A record leaves the process within milliseconds and is on disk within 100 ms; Commit waits until
-// it is. Nothing is dropped: who is faster than the disk waits. When the file cannot be written, the log ends at the last
+// it is, Through until it has left. Nothing is dropped: who is faster than the disk waits. When the file cannot be written, the log ends at the last
 // whole record, every further call returns the error, and Options.Failed is told once.
 //
 // What goes into a record may come from an agent that means harm. It can be any bytes, is written as printable ASCII,

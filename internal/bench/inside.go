@@ -158,7 +158,8 @@ func (w *worker) stop() error {
 	return w.cmd.Wait()
 }
 
-// insideOutside alternates between a worker in a box and one outside, operation by operation.
+// insideOutside alternates between a worker in a box and one outside, operation by operation. What the record of programs
+// adds to one of them has a row of its own.
 func insideOutside(c caller, box string) (list []Inside, rss int64, err error) {
 	exe, err := os.Executable()
 	if err != nil {
@@ -178,7 +179,12 @@ func insideOutside(c caller, box string) (list []Inside, rss int64, err error) {
 		return nil, 0, err
 	}
 	defer func() { err = errors.Join(err, outside.stop()) }()
-	inside, err := startWorker(c.command(box, "run", "--", "./worker", workerWord))
+	profile, err := recordProfile(c, false)
+	if err != nil {
+		return nil, 0, err
+	}
+	defer os.Remove(profile)
+	inside, err := startWorker(c.command(box, "run", "-p", profile, "--", "./worker", workerWord))
 	if err != nil {
 		return nil, 0, err
 	}

@@ -15,6 +15,12 @@ type Recorded struct {
 	Ratio     float64 `json:"ratio"`
 }
 
+// recordProfile writes a profile with or without the record of programs.
+func recordProfile(c caller, exec bool) (string, error) {
+	file := filepath.Join(filepath.Dir(c.project), fmt.Sprintf("programs-%t.toml", exec))
+	return file, os.WriteFile(file, fmt.Appendf(nil, "schema = 1\nextends = [\"default\"]\naudit.exec = %t\n", exec), 0o644)
+}
+
 // recordedStarts alternates between a box whose programs are on the record and one whose are not.
 func recordedStarts(c caller, box string) (r Recorded, err error) {
 	exe, err := os.Executable()
@@ -26,9 +32,8 @@ func recordedStarts(c caller, box string) (r Recorded, err error) {
 	}
 	var pair [2]*worker
 	for i, exec := range []bool{false, true} {
-		profile := filepath.Join(filepath.Dir(c.project), fmt.Sprintf("programs-%t.toml", exec))
-		text := fmt.Sprintf("schema = 1\nextends = [\"default\"]\naudit.exec = %t\n", exec)
-		if err := os.WriteFile(profile, []byte(text), 0o644); err != nil {
+		profile, err := recordProfile(c, exec)
+		if err != nil {
 			return r, err
 		}
 		defer os.Remove(profile)

@@ -32,6 +32,9 @@ func toolSummary(e audit.Event) string {
 		case e.Missing:
 			s += ", not there"
 		}
+		if e.Joined > 0 {
+			s += fmt.Sprintf(" (command %d that joined)", e.Joined)
+		}
 		return fmt.Sprintf("%d by %d: %s", e.PID, e.Parent, s)
 	case *audit.ProgramEnd:
 		s := fmt.Sprintf("%d %s after %.1f ms", e.PID, e.Path, float64(e.Microseconds)/1000)

@@ -56,16 +56,11 @@ func about(list []programRecord, word string) (starts, ends []programRecord) {
 // does not, but for a file that is not there.
 func TestEveryKindOfStart(t *testing.T) {
 	boxtest.Need(t, "gcc")
-	program := filepath.Join(t.TempDir(), "kinds")
-	compile(t, program, "../../testdata/starts/kinds.c")
-	code, err := os.ReadFile(program)
-	if err != nil {
-		t.Fatal(err)
-	}
+	program := compiled(t, "../../testdata/starts/kinds.c")
 	for account, find := range rootAndUser() {
 		t.Run(account, func(t *testing.T) {
 			w := newWorld(t, find, "")
-			w.WriteFile(t, filepath.Join(w.dir, "kinds"), string(code), 0o755)
+			w.WriteFile(t, filepath.Join(w.dir, "kinds"), program, 0o755)
 			w.WriteFile(t, filepath.Join(w.dir, "script"), "#!/bin/true\n", 0o755)
 			w.WriteFile(t, filepath.Join(w.dir, "notes"), "", 0o644)
 			w.WriteFile(t, filepath.Join(w.dir, "garbage"), "\x00\x01", 0o755)
@@ -185,4 +180,54 @@ func TestKilledSupervisor(t *testing.T) {
 			}
 		})
 	}
+}
+
+// Against the limit of processes, with as many programs waiting for an answer as there can be, all go on; what the
+// supervisor remembers of them does not grow with their number.
+func TestStormOfPrograms(t *testing.T) {
+	boxtest.Need(t, "gcc")
+	const count = 1500
+	program := compiled(t, "../../testdata/starts/starts.c")
+	for account, find := range rootAndUser() {
+		t.Run(account, func(t *testing.T) {
+			w := newWorld(t, find, "limits.pids = 60\n")
+			w.WriteFile(t, filepath.Join(w.dir, "starts"), program, 0o755)
+			b := w.start(t, fmt.Sprintf("echo ready; ./starts storm 500; echo once; read x; ./starts storm %d; echo $?; exec cat", count))
+			b.line(t)
+			before := resident(t, b.cmd.Process.Pid)
+			fmt.Fprintln(b.stdin)
+			if got := b.line(t); got != "0" {
+				t.Errorf("it ended with %s", got)
+			}
+			if after := resident(t, b.cmd.Process.Pid); after > before+(16<<10) {
+				t.Errorf("the supervisor took %d KiB, and takes %d", before, after)
+			}
+			b.end()
+			starts, ends := 0, 0
+			for _, r := range w.programs(t) {
+				if r.Type == "program.start" && slices.Contains(r.Data.Argv, "storm") && r.Data.Path == "/bin/true" {
+					starts++
+				} else if r.Type == "program.end" && r.Data.Path == "/bin/true" {
+					ends++
+				}
+			}
+			if starts != count+500 || ends != count+500 {
+				t.Errorf("%d starts and %d ends are on the record, of %d", starts, ends, count+500)
+			}
+		})
+	}
+}
+
+// resident is the memory of a process in KiB.
+func resident(t *testing.T, pid int) (kib int) {
+	t.Helper()
+	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, rest, _ := strings.Cut(string(status), "\nVmRSS:")
+	if _, err := fmt.Sscan(rest, &kib); err != nil {
+		t.Fatal(err)
+	}
+	return kib
 }

@@ -7,7 +7,6 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
-	"syscall"
 	"testing"
 
 	"agentbox/internal/boxtest"
@@ -43,19 +42,14 @@ func (w *world) programStarts(t *testing.T) (starts map[string]int, ended int) {
 }
 
 // Ten thousand programs that live for a millisecond are all on the record, once, however they were started, and none
-// notices. Without the line of the profile there is no such record.
+// notices. A line of the profile turns it off.
 func TestTenThousandPrograms(t *testing.T) {
 	boxtest.Need(t, "gcc")
-	dir := t.TempDir()
-	compile(t, filepath.Join(dir, "starts"), "../../testdata/starts/starts.c")
-	program, err := os.ReadFile(filepath.Join(dir, "starts"))
-	if err != nil {
-		t.Fatal(err)
-	}
+	program := compiled(t, "../../testdata/starts/starts.c")
 	for account, find := range rootAndUser() {
 		t.Run(account, func(t *testing.T) {
-			w := newWorld(t, find, "audit.exec = true\n")
-			w.WriteFile(t, filepath.Join(w.dir, "starts"), string(program), 0o755)
+			w := newWorld(t, find, "")
+			w.WriteFile(t, filepath.Join(w.dir, "starts"), program, 0o755)
 			r := w.sh(t, `i=0; while [ $i -lt 3000 ]; do /bin/true loop || exit 9; i=$((i+1)); done
 				i=0; while [ $i -lt 500 ]; do /bin/true left | /bin/true right || exit 8; i=$((i+1)); done
 				./starts double 2000 && ./starts signals 2000 && ./starts race 2000`)
@@ -72,12 +66,12 @@ func TestTenThousandPrograms(t *testing.T) {
 			if r := finish(t, w.agentbox(t, "log", "verify")); r.code != 0 {
 				t.Errorf("%+v", r)
 			}
-			w.profile(t, "")
+			w.profile(t, "audit.exec = false\n")
 			if r := w.sh(t, "/bin/true loop"); r.code != 0 {
 				t.Fatalf("%+v", r)
 			}
 			if starts, _ := w.programStarts(t); len(starts) != 0 {
-				t.Errorf("without audit.exec: %v", starts)
+				t.Errorf("with audit.exec = false: %v", starts)
 			}
 		})
 	}
@@ -87,25 +81,13 @@ func TestTenThousandPrograms(t *testing.T) {
 func TestNothingStartsUnrecorded(t *testing.T) {
 	for account, find := range rootAndUser() {
 		t.Run(account, func(t *testing.T) {
-			w := newWorld(t, find, "audit.exec = true\n")
+			w := newWorld(t, find, "")
 			b := w.start(t, `echo ready; (while [ ! -e stop ]; do /bin/true loop || exit 9; echo >>n; done; touch over) & cat >/dev/null; touch stop; wait`)
 			until(t, "it starts programs", func() bool { return w.size("n") > 10 })
-			if err := syscall.Kill(b.cmd.Process.Pid, syscall.SIGSTOP); err != nil {
-				t.Fatal(err)
-			}
-			until(t, "the supervisor is stopped", func() bool {
-				stat, _ := os.ReadFile(fmt.Sprintf("/proc/%d/stat", b.cmd.Process.Pid))
-				return strings.Contains(string(stat), ") T ")
+			var stopped int64
+			w.stopped(t, b.cmd.Process.Pid, func() {
+				stopped = w.startsNothing(t)
 			})
-			before := w.size("n")
-			w.settled(t, "n")
-			if after := w.size("n"); after > before+1 { // one had its answer
-				t.Errorf("%d programs started while nobody was there to record them", after-before)
-			}
-			stopped := w.size("n")
-			if err := syscall.Kill(b.cmd.Process.Pid, syscall.SIGCONT); err != nil {
-				t.Fatal(err)
-			}
 			until(t, "it goes on", func() bool { return w.size("n") > stopped+10 })
 			if code := b.end(); code != 0 || !w.exists("over") {
 				t.Errorf("it ended with %d", code)
@@ -116,6 +98,18 @@ func TestNothingStartsUnrecorded(t *testing.T) {
 			}
 		})
 	}
+}
+
+// startsNothing checks that a loop which adds to the file n for each program stands still, and returns where.
+func (w *world) startsNothing(t *testing.T) int64 {
+	t.Helper()
+	before := w.size("n")
+	w.settled(t, "n")
+	after := w.size("n")
+	if after > before+1 { // one had its answer
+		t.Errorf("%d programs started while nobody was there to record them", after-before)
+	}
+	return after
 }
 
 // settled returns when a file has not grown for a while.
@@ -129,6 +123,18 @@ func (w *world) settled(t *testing.T, name string) {
 		}
 		return same > 100
 	})
+}
+
+// compiled is a program of C, for a project.
+func compiled(t *testing.T, source string) string {
+	t.Helper()
+	program := filepath.Join(t.TempDir(), "program")
+	compile(t, program, source)
+	code, err := os.ReadFile(program)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(code)
 }
 
 // compile makes a program of C.

@@ -17,10 +17,7 @@ type rightsReader struct {
 func (r *rightsReader) Read(b []byte) (int, error) {
 	oob := make([]byte, unix.CmsgSpace(4)) // the kernel drops what does not fit
 	n, oobn, _, _, err := r.conn.ReadMsgUnix(b, oob)
-	if err != nil {
-		return max(0, n), err // it counts down from nothing where it has read none
-	}
-	if messages, perr := unix.ParseSocketControlMessage(oob[:oobn]); perr == nil {
+	if messages, perr := unix.ParseSocketControlMessage(oob[:max(oobn, 0)]); perr == nil {
 		for _, m := range messages {
 			fds, _ := unix.ParseUnixRights(&m)
 			for _, fd := range fds {
@@ -29,7 +26,7 @@ func (r *rightsReader) Read(b []byte) (int, error) {
 			}
 		}
 	}
-	return n, nil
+	return max(n, 0), err // it is -1 with an error, which no reader may return
 }
 
 func (r *rightsReader) drop() {

@@ -1,8 +1,10 @@
 /* starts N programs in one of the ways in which programs are started: starts WAY N.
  *
  * double: by a child of a child whose parent has ended; signals: while signals arrive that it handles as Go's runtime
- * does those that it sends itself (SIGURG, SA_RESTART); race: while another thread rewrites the argument. */
+ * does those that it sends itself (SIGURG, SA_RESTART); race: while another thread rewrites the argument;
+ * storm: as many at a time as there may be processes. */
 #define _GNU_SOURCE
+#include <errno.h>
 #include <pthread.h>
 #include <signal.h>
 #include <spawn.h>
@@ -61,12 +63,33 @@ static pid_t one(const char *way)
 	_exit(child < 0);
 }
 
+static int storm(int n)
+{
+	int status;
+
+	while (n > 0) {
+		pid_t child = fork();
+		if (child == 0)
+			start("storm");
+		if (child > 0)
+			n--;
+		else if (errno != EAGAIN || wait(&status) < 0 || status)
+			return 4;
+	}
+	while (wait(&status) >= 0)
+		if (status)
+			return 5;
+	return 0;
+}
+
 int main(int argc, char **argv)
 {
 	pthread_t thread;
 	int status;
 	if (argc != 3)
 		return 64;
+	if (!strcmp(argv[1], "storm"))
+		return storm(atoi(argv[2]));
 	if (!strcmp(argv[1], "double")) /* or the box's first process would wait for them, one at a time */
 		prctl(PR_SET_CHILD_SUBREAPER, 1);
 	if (!strcmp(argv[1], "race") && pthread_create(&thread, NULL, rewrite, NULL))
