@@ -9,6 +9,7 @@ require (
 	github.com/fatih/color v1.19.0
 	github.com/godbus/dbus/v5 v5.2.2
 	github.com/google/go-cmp v0.7.0
+	github.com/klauspost/compress v1.20.4
 	github.com/moby/profiles/seccomp v0.2.4
 	github.com/moby/sys/user v0.4.0
 	github.com/opencontainers/cgroups v0.1.0
