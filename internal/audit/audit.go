@@ -191,7 +191,6 @@ func (l *Log) Close() error {
 	l.rouse(true)
 	l.mu.Unlock()
 	<-l.done
-	l.packs.end()
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return errors.Join(unsigned, l.err)

@@ -30,11 +30,12 @@ func (l *Log) write() {
 	w := writer{log: l, size: l.size, timer: time.NewTimer(time.Hour)}
 	defer w.timer.Stop()
 	err := w.run()
-	if closed := l.file.Close(); err == nil {
-		err = closed
-	}
 	if err != nil {
 		l.fail(err)
+	}
+	l.packs.end() // while the file is locked: nobody takes the log for one that is over
+	if closed := l.file.Close(); err == nil && closed != nil {
+		l.fail(closed)
 	}
 	close(l.done)
 }

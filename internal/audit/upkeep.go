@@ -1,0 +1,348 @@
+package audit
+
+import (
+	"context"
+	"crypto/ed25519"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// closeAfter is how long the log of a session that has ended stays as it is, for those who look at it then.
+const closeAfter = 24 * time.Hour
+
+// Why a log was removed.
+const (
+	ByAge   = "age"
+	BySize  = "size"
+	ByAsked = "asked"
+)
+
+// An Upkeep keeps a directory of logs in order: it closes and compresses, finishes what was cut off, and removes what is
+// too old or too much. It removes whole logs only, and never one of a session that runs, or that Keep or Shipped holds. Two
+// at a time do not get into each other's way: the second one gets ErrBusy.
+type Upkeep struct {
+	Dir      string
+	Retain   time.Duration                 // how long a log is kept after its last record; 0: for ever
+	MaxSize  int64                         // bytes of the logs of sessions that have ended; 0: no bound
+	Keep     func(session string) bool     // a session whose log stays; nil: none
+	Shipped  func(name string) bool        // a file that is elsewhere, too, so that it may go; nil: all are
+	Key      ed25519.PrivateKey            // signs the record of what was removed; nil: no signature
+	Agentbox string                        // the version of the program
+	Removed  func(log Candidate, as error) // is told of each log that was removed, or could not be; nil: nobody is
+
+	step func(string) // see store
+}
+
+// A Candidate is a log that is to be removed.
+type Candidate struct {
+	Stored
+	Why string // ByAge, BySize or ByAsked
+}
+
+// A standing is what the choice goes by.
+type standing struct {
+	Stored
+	runs, kept, unshipped bool
+}
+
+// Run does all that there is to do, until ctx ends: what is left then is done next time. It yields to everything else that
+// runs.
+func (u Upkeep) Run(ctx context.Context) error {
+	done := make(chan error, 1)
+	go func() {
+		calm()
+		done <- u.run(ctx)
+	}()
+	return <-done
+}
+
+func (u Upkeep) run(ctx context.Context) error {
+	s, err := u.hold()
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil // there are no logs
+	}
+	if err != nil {
+		return err
+	}
+	defer s.close()
+	finished := u.finish(ctx, s)
+	chosen, err := u.choose(s)
+	if err == nil {
+		err = u.remove(ctx, s, chosen)
+	}
+	return errors.Join(finished, err, u.tidy(ctx, s))
+}
+
+// Choose lists the logs that are too old, or too much, now; nothing is removed.
+func (u Upkeep) Choose() ([]Candidate, error) {
+	s, err := u.open()
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	defer s.close()
+	return u.choose(s)
+}
+
+// Remove removes logs, whatever their age, and says for each what became of it. It goes on behind one that cannot be
+// removed, but not without a record.
+func (u Upkeep) Remove(ctx context.Context, logs []Candidate) error {
+	s, err := u.hold()
+	if err != nil {
+		return err
+	}
+	defer s.close()
+	return u.remove(ctx, s, logs)
+}
+
+func (u Upkeep) open() (*store, error) {
+	s, err := openStore(u.Dir)
+	if err == nil {
+		s.step = u.step
+	}
+	return s, err
+}
+
+// hold opens the directory for this upkeep alone.
+func (u Upkeep) hold() (*store, error) {
+	s, err := u.open()
+	if err != nil {
+		return nil, err
+	}
+	if err := lock(s.dir); err != nil {
+		s.close()
+		return nil, err
+	}
+	return s, nil
+}
+
+func (u Upkeep) choose(s *store) ([]Candidate, error) {
+	logs, err := Logs(s.dir.Name())
+	if err != nil {
+		return nil, err
+	}
+	now := time.Now()
+	list := make([]standing, 0, len(logs))
+	for _, log := range logs {
+		if u.MaxSize == 0 && !u.old(log, now) {
+			continue // nobody asks what it is
+		}
+		one := standing{Stored: log, kept: u.keeps(log.Session), unshipped: !u.shipped(log)}
+		if one.runs, err = s.runs(log); err != nil {
+			return nil, err
+		}
+		list = append(list, one)
+	}
+	return u.pick(list, now), nil
+}
+
+func (u Upkeep) keeps(session string) bool { return u.Keep != nil && u.Keep(session) }
+
+func (u Upkeep) shipped(log Stored) bool {
+	return u.Shipped == nil || !slices.ContainsFunc(log.Files, func(f File) bool { return !u.Shipped(f.Name) })
+}
+
+func (u Upkeep) old(log Stored, now time.Time) bool {
+	return u.Retain > 0 && now.Sub(log.Changed) > u.Retain
+}
+
+// pick decides: what is too old, and then the oldest of the others until the rest is not too much.
+func (u Upkeep) pick(logs []standing, now time.Time) (chosen []Candidate) {
+	logs = slices.DeleteFunc(slices.Clone(logs), func(l standing) bool { return l.runs })
+	slices.SortStableFunc(logs, func(a, b standing) int { return a.Changed.Compare(b.Changed) })
+	total := int64(0)
+	for _, l := range logs {
+		total += l.Size
+	}
+	for _, why := range []string{ByAge, BySize} {
+		for _, l := range logs {
+			wanted := u.old(l.Stored, now)
+			if why == BySize {
+				wanted = !wanted && u.MaxSize > 0 && total > u.MaxSize
+			}
+			if wanted && !l.kept && !l.unshipped {
+				chosen = append(chosen, Candidate{l.Stored, why})
+				total -= l.Size
+			}
+		}
+	}
+	return chosen
+}
+
+// runs reports whether somebody writes a log, or has it for another reason.
+func (s *store) runs(log Stored) (bool, error) {
+	f, err := s.holdLast(log.Session)
+	if errors.Is(err, ErrBusy) {
+		return true, nil
+	}
+	if f != nil {
+		f.Close()
+	}
+	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, fs.ErrPermission) {
+		return true, nil // it is being closed, or another user's: not ours to judge
+	}
+	return false, err
+}
+
+// tidy removes what cut-off compressions left, compresses closed files, and closes the logs of sessions that are over.
+func (u Upkeep) tidy(ctx context.Context, s *store) error {
+	entries, err := os.ReadDir(s.dir.Name())
+	if err != nil {
+		return err
+	}
+	var errs []error
+	for _, e := range entries {
+		if _, ok := isPart(e.Name()); ok {
+			errs = append(errs, s.sweep(e.Name()))
+		}
+	}
+	for _, log := range stored(entries, func(session string) bool { return session != RetentionLog }) {
+		if ctx.Err() != nil {
+			break
+		}
+		if log.live() && time.Since(log.Changed) > closeAfter && !u.keeps(log.Session) {
+			closed, err := s.shut(log)
+			errs = append(errs, err)
+			log.Files = append(log.Files, closed...)
+		}
+		for _, f := range log.Files {
+			if f.Number > 0 && !f.Compressed {
+				errs = append(errs, s.pack(ctx, f.Name))
+			}
+		}
+	}
+	err = errors.Join(errs...)
+	if ctx.Err() != nil && errors.Is(err, ctx.Err()) {
+		return nil // the rest is for the next one
+	}
+	return err
+}
+
+// sweep removes what a compression left that was cut off. Who compresses holds the plain file.
+func (s *store) sweep(part string) error {
+	plain := part[1:len(part)-len(packedEnd)-len(partEnd)] + plainEnd
+	f, err := s.open(plain)
+	if errors.Is(err, fs.ErrNotExist) {
+		return s.remove(part)
+	}
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	if err := lock(f); errors.Is(err, ErrBusy) {
+		return nil
+	} else if err != nil {
+		return err
+	}
+	return s.remove(part)
+}
+
+// shut closes the last file of a session that is over. One whose last record was not written to its end stays as it is:
+// what is decided later has to cut that off.
+func (s *store) shut(log Stored) ([]File, error) {
+	f, err := s.reopen(log.Session)
+	if errors.Is(err, ErrBusy) || errors.Is(err, fs.ErrNotExist) || errors.Is(err, fs.ErrPermission) {
+		return nil, nil // it goes on, or is another user's
+	}
+	if err != nil {
+		return nil, err
+	}
+	defer f.File.Close()
+	st, err := f.Stat()
+	if err != nil || st.Size() == 0 {
+		return nil, err
+	}
+	end := make([]byte, 1)
+	if _, err := f.ReadAt(end, st.Size()-1); err != nil || end[0] != '\n' {
+		return nil, err
+	}
+	name := closedName(log.Session, log.last()+1)
+	if err := s.shelve(filepath.Base(Path("", log.Session)), name); err != nil {
+		return nil, err
+	}
+	s.at("shut")
+	return []File{{Name: name, Number: log.last() + 1}}, nil
+}
+
+// finish removes what is left of logs whose removal is on record and was cut off.
+func (u Upkeep) finish(ctx context.Context, s *store) error {
+	gone, err := u.removed(ctx)
+	if err != nil || len(gone) == 0 {
+		return err
+	}
+	logs, err := Logs(s.dir.Name())
+	if err != nil {
+		return err
+	}
+	for _, log := range logs {
+		if when, ok := gone[log.Session]; ok && log.Changed.Before(when) && !u.keeps(log.Session) {
+			held, err := s.holdLast(log.Session)
+			if err == nil {
+				err = s.erase(log)
+				held.Close()
+			}
+			if err != nil && !errors.Is(err, ErrBusy) {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// removed are the sessions whose removal is on record, and when it was.
+func (u Upkeep) removed(ctx context.Context) (map[string]time.Time, error) {
+	f, err := OpenAll(Path(u.Dir, RetentionLog))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	gone := map[string]time.Time{}
+	for r, err := range Read(f, Filter{Types: []string{(Removed{}).Type()}}) {
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", Path(u.Dir, RetentionLog), err)
+		}
+		if ctx.Err() != nil {
+			return nil, nil
+		}
+		if e, err := r.Event(); err == nil {
+			if e, ok := e.(*Removed); ok {
+				gone[string(e.Session)] = r.Time
+			}
+		}
+	}
+	return gone, nil
+}
+
+// erase removes all files of a log, whose last one the caller holds: the youngest first. Where that is cut off, the rest
+// reads as a log whose end is missing, and not as one that somebody cut something out of.
+func (s *store) erase(log Stored) error {
+	for _, f := range slices.Backward(log.Files) {
+		names := []string{f.Name}
+		if f.Number > 0 {
+			packed := packedName(log.Session, f.Number)
+			names = []string{packed, closedName(log.Session, f.Number)}
+		}
+		for _, name := range names {
+			if err := s.remove(name); err != nil {
+				return err
+			}
+		}
+		s.at("a file removed")
+	}
+	if err := s.dir.Sync(); err != nil && !errors.Is(err, unix.EINVAL) {
+		return err
+	}
+	return nil
+}
