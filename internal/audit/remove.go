@@ -3,7 +3,10 @@ package audit
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
+	"io/fs"
+	"iter"
 	"os"
 	"time"
 )
@@ -113,4 +116,28 @@ func (h hurried) Read(p []byte) (int, error) {
 		return 0, err
 	}
 	return h.r.Read(p)
+}
+
+// RemovedFrom reads what was removed from a directory, and when, the oldest first.
+func RemovedFrom(dir string) iter.Seq2[Record, error] {
+	return func(yield func(Record, error) bool) {
+		path := Path(dir, RetentionLog)
+		f, err := OpenAll(path)
+		if errors.Is(err, fs.ErrNotExist) {
+			return
+		}
+		if err != nil {
+			yield(Record{}, err)
+			return
+		}
+		defer f.Close()
+		for r, err := range Read(f, Filter{Types: []string{(Removed{}).Type()}}) {
+			if err != nil {
+				err = fmt.Errorf("%s: %w", path, err)
+			}
+			if !yield(r, err) {
+				return
+			}
+		}
+	}
 }

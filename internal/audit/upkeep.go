@@ -4,7 +4,6 @@ import (
 	"context"
 	"crypto/ed25519"
 	"errors"
-	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -52,18 +51,8 @@ type standing struct {
 	runs, kept, unshipped bool
 }
 
-// Run does all that there is to do, until ctx ends: what is left then is done next time. It yields to everything else that
-// runs.
+// Run does all that there is to do, until ctx ends: what is left then is done next time.
 func (u Upkeep) Run(ctx context.Context) error {
-	done := make(chan error, 1)
-	go func() {
-		calm()
-		done <- u.run(ctx)
-	}()
-	return <-done
-}
-
-func (u Upkeep) run(ctx context.Context) error {
 	s, err := u.hold()
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil // there are no logs
@@ -200,6 +189,7 @@ func (u Upkeep) tidy(ctx context.Context, s *store) error {
 		return err
 	}
 	var errs []error
+	var packs []string
 	for _, e := range entries {
 		if _, ok := isPart(e.Name()); ok {
 			errs = append(errs, s.sweep(e.Name()))
@@ -216,15 +206,32 @@ func (u Upkeep) tidy(ctx context.Context, s *store) error {
 		}
 		for _, f := range log.Files {
 			if f.Number > 0 && !f.Compressed {
-				errs = append(errs, s.pack(ctx, f.Name))
+				packs = append(packs, f.Name)
 			}
 		}
 	}
-	err = errors.Join(errs...)
+	err = errors.Join(append(errs, s.packCalmly(ctx, packs))...)
 	if ctx.Err() != nil && errors.Is(err, ctx.Err()) {
 		return nil // the rest is for the next one
 	}
 	return err
+}
+
+// packCalmly compresses files and yields to everything else that runs.
+func (s *store) packCalmly(ctx context.Context, names []string) error {
+	if len(names) == 0 {
+		return nil
+	}
+	done := make(chan error, 1)
+	go func() {
+		calm()
+		var errs []error
+		for _, name := range names {
+			errs = append(errs, s.pack(ctx, name))
+		}
+		done <- errors.Join(errs...)
+	}()
+	return <-done
 }
 
 // sweep removes what a compression left that was cut off. Who compresses holds the plain file.
@@ -300,18 +307,10 @@ func (u Upkeep) finish(ctx context.Context, s *store) error {
 
 // removed are the sessions whose removal is on record, and when it was.
 func (u Upkeep) removed(ctx context.Context) (map[string]time.Time, error) {
-	f, err := OpenAll(Path(u.Dir, RetentionLog))
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil, nil
-	}
-	if err != nil {
-		return nil, err
-	}
-	defer f.Close()
 	gone := map[string]time.Time{}
-	for r, err := range Read(f, Filter{Types: []string{(Removed{}).Type()}}) {
+	for r, err := range RemovedFrom(u.Dir) {
 		if err != nil {
-			return nil, fmt.Errorf("%s: %w", Path(u.Dir, RetentionLog), err)
+			return nil, err
 		}
 		if ctx.Err() != nil {
 			return nil, nil
@@ -345,4 +344,25 @@ func (s *store) erase(log Stored) error {
 		return err
 	}
 	return nil
+}
+
+// Stays says why a log must not be removed, or nothing.
+func (u Upkeep) Stays(log Stored) (string, error) {
+	s, err := u.open()
+	if err != nil {
+		return "", err
+	}
+	defer s.close()
+	runs, err := s.runs(log)
+	switch {
+	case err != nil:
+		return "", err
+	case runs:
+		return "its session runs, or another command adds to it", nil
+	case u.keeps(log.Session):
+		return "nobody has decided about the changes of its session", nil
+	case !u.shipped(log):
+		return "it is not in the archive yet", nil
+	}
+	return "", nil
 }
