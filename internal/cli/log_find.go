@@ -79,12 +79,9 @@ func removedHint(dir, id string) (hint string) {
 
 // removedSummary is what `log retention` shows of a log that was removed.
 func removedSummary(e *audit.Removed) string {
-	s := fmt.Sprintf("the log of session %s, last written at %s, for its %s: %s, %d records, %s in %s", e.Session, e.Changed, e.Why, e.Verdict, e.Records,
-		humanize.IBytes(uint64(max(0, e.Bytes))), counted(len(e.Files), "file", "files"))
-	if e.Why == audit.ByAsked {
-		s = strings.Replace(s, "for its asked", fmt.Sprintf("because user %d asked", e.UID), 1)
-	}
-	return s + ", last hash " + string(e.Last)
+	why := map[audit.Text]string{audit.ByAge: "as too old", audit.BySize: "to make room", audit.ByAsked: fmt.Sprintf("because user %d asked", e.UID)}[e.Why]
+	return fmt.Sprintf("the log of session %s, last written at %s, %s: %s, %d records, %s in %s, last hash %s", e.Session, e.Changed, why, e.Verdict, e.Records,
+		humanize.IBytes(uint64(max(0, e.Bytes))), counted(len(e.Files), "file", "files"), e.Last)
 }
 
 // workspaceOf reads a log's first record.
