@@ -17,7 +17,8 @@ func typical() *Exec {
 
 // BenchmarkAppend is the sustained rate onto the disk of the scratch directory, seal and last sync included.
 func BenchmarkAppend(b *testing.B) {
-	for name, o := range map[string]Options{"plain": {}, "signed": {Key: key()}, "secrets": {Secrets: told()}} {
+	for name, o := range map[string]Options{"plain": {}, "signed": {Key: key()}, "secrets": {Secrets: told()}, "rotated": {Rotate: 64 << 20},
+		"rotated often": {Rotate: 4 << 20}} {
 		b.Run(name, func(b *testing.B) {
 			l := create(b, o)
 			e := typical()
