@@ -110,28 +110,30 @@ func beginAfter(dir, session string) (*logFile, error) {
 	if err != nil {
 		return nil, err
 	}
-	held, err := s.holdLast(session)
-	if err != nil {
-		s.close()
-		return nil, err
-	}
-	if held != nil {
-		defer held.Close()
-	}
-	f, err := s.begin(session)
+	f, err := s.beginBehind(session)
 	if err != nil {
 		s.close()
 	}
 	return f, err
 }
 
-// holdLast locks the last closed file of a log, if there is one.
-func (s *store) holdLast(session string) (*os.File, error) {
+func (s *store) beginBehind(session string) (*logFile, error) {
 	files, err := s.find(session)
-	if err != nil || len(files.Files) == 0 {
+	if err != nil {
 		return nil, err
 	}
-	name := files.Files[len(files.Files)-1].Name
+	if n := len(files.Files); n > 0 {
+		held, err := s.hold(files.Files[n-1].Name)
+		if err != nil {
+			return nil, err
+		}
+		defer held.Close()
+	}
+	return s.begin(session)
+}
+
+// hold locks a file of a log, so that nobody adds to the log or removes it.
+func (s *store) hold(name string) (*os.File, error) {
 	f, err := s.open(name)
 	if err != nil {
 		return nil, err

@@ -83,7 +83,11 @@ func Logs(dir string) ([]Stored, error) {
 	if err != nil {
 		return nil, err
 	}
-	return stored(entries, func(session string) bool { return session != RetentionLog }), nil
+	return sessionLogs(entries), nil
+}
+
+func sessionLogs(entries []fs.DirEntry) []Stored {
+	return stored(entries, func(session string) bool { return session != RetentionLog })
 }
 
 // stored groups a directory's entries. What is no regular file is no log.

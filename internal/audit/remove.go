@@ -57,14 +57,16 @@ func (u Upkeep) ledger() (*Log, error) {
 }
 
 func (u Upkeep) removeOne(ctx context.Context, s *store, ledger *Log, c Candidate) error {
-	held, err := s.holdLast(c.Session)
-	if err != nil || held == nil {
+	log, err := s.find(c.Session)
+	if err != nil || len(log.Files) == 0 {
 		return err
 	}
-	defer held.Close()
-	log, err := s.find(c.Session)
-	if err == nil && u.keeps(c.Session) {
-		err = errors.New("session " + c.Session + " is kept")
+	held, err := s.hold(log.Files[len(log.Files)-1].Name)
+	if err != nil {
+		return err
+	}
+	if log, err = s.find(c.Session); err == nil && (u.keeps(c.Session) || !log.Changed.Equal(c.Changed)) {
+		err = fmt.Errorf("the log of session %s was added to meanwhile, or must stay", c.Session) // since it was chosen
 	}
 	var e *Removed
 	if err == nil {
@@ -74,10 +76,11 @@ func (u Upkeep) removeOne(ctx context.Context, s *store, ledger *Log, c Candidat
 		err = ledger.Commit(e)
 	}
 	if err != nil {
+		held.Close()
 		return err
 	}
 	s.at("removal on record")
-	return s.erase(log)
+	return s.erase(log, held)
 }
 
 // describe says what a log was.

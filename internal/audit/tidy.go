@@ -4,17 +4,13 @@ import (
 	"context"
 	"errors"
 	"io/fs"
-	"os"
 	"path/filepath"
 	"time"
 )
 
 // tidy removes what cut-off compressions left, compresses closed files, and closes the logs of sessions that are over.
-func (u Upkeep) tidy(ctx context.Context, s *store) error {
-	entries, err := os.ReadDir(s.dir.Name())
-	if err != nil {
-		return err
-	}
+// What was removed since they were listed is nothing to do.
+func (u Upkeep) tidy(ctx context.Context, s *store, entries []fs.DirEntry, logs []Stored) error {
 	var errs []error
 	var packs []string
 	for _, e := range entries {
@@ -22,7 +18,7 @@ func (u Upkeep) tidy(ctx context.Context, s *store) error {
 			errs = append(errs, s.sweep(e.Name()))
 		}
 	}
-	for _, log := range stored(entries, func(session string) bool { return session != RetentionLog }) {
+	for _, log := range logs {
 		if ctx.Err() != nil {
 			break
 		}
@@ -37,7 +33,7 @@ func (u Upkeep) tidy(ctx context.Context, s *store) error {
 			}
 		}
 	}
-	err = errors.Join(append(errs, s.packCalmly(ctx, packs))...)
+	err := errors.Join(append(errs, s.packCalmly(ctx, packs))...)
 	if ctx.Err() != nil && errors.Is(err, ctx.Err()) {
 		return nil // the rest is for the next one
 	}

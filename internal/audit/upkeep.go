@@ -5,10 +5,9 @@ import (
 	"crypto/ed25519"
 	"errors"
 	"io/fs"
+	"os"
 	"slices"
 	"time"
-
-	"golang.org/x/sys/unix"
 )
 
 // closeAfter is how long the log of a session that has ended stays as it is, for those who look at it then.
@@ -59,12 +58,17 @@ func (u Upkeep) Run(ctx context.Context) error {
 		return err
 	}
 	defer s.close()
-	finished := u.finish(ctx, s)
-	chosen, err := u.choose(s)
+	entries, err := os.ReadDir(s.dir.Name())
+	if err != nil {
+		return err
+	}
+	logs := sessionLogs(entries)
+	finished := u.finish(ctx, s, logs)
+	chosen, err := u.choose(s, logs)
 	if err == nil {
 		err = u.remove(ctx, s, chosen)
 	}
-	return errors.Join(finished, err, u.tidy(ctx, s))
+	return errors.Join(finished, err, u.tidy(ctx, s, entries, logs))
 }
 
 // Choose lists the logs that are too old, or too much, now; nothing is removed.
@@ -77,7 +81,11 @@ func (u Upkeep) Choose() ([]Candidate, error) {
 		return nil, err
 	}
 	defer s.close()
-	return u.choose(s)
+	logs, err := Logs(s.dir.Name())
+	if err != nil {
+		return nil, err
+	}
+	return u.choose(s, logs)
 }
 
 // Remove removes logs, whatever their age, and says for each what became of it. It goes on behind one that cannot be
@@ -112,21 +120,21 @@ func (u Upkeep) hold() (*store, error) {
 	return s, nil
 }
 
-func (u Upkeep) choose(s *store) ([]Candidate, error) {
-	logs, err := Logs(s.dir.Name())
-	if err != nil {
-		return nil, err
+func (u Upkeep) choose(s *store, logs []Stored) ([]Candidate, error) {
+	now, total := time.Now(), int64(0)
+	for _, log := range logs {
+		total += log.Size
 	}
-	now := time.Now()
 	list := make([]standing, 0, len(logs))
 	for _, log := range logs {
-		if u.MaxSize == 0 && !u.old(log, now) {
-			continue // nobody asks what it is
+		if (u.MaxSize == 0 || total <= u.MaxSize) && !u.old(log, now) {
+			continue // whatever it is, it stays
 		}
-		one := standing{Stored: log, kept: u.keeps(log.Session), unshipped: !u.shipped(log)}
-		if one.runs, err = s.runs(log); err != nil {
+		runs, err := s.runs(log)
+		if err != nil {
 			return nil, err
 		}
+		one := standing{Stored: log, runs: runs, kept: u.keeps(log.Session), unshipped: !u.shipped(log)}
 		list = append(list, one)
 	}
 	return u.pick(list, now), nil
@@ -167,7 +175,7 @@ func (u Upkeep) pick(logs []standing, now time.Time) (chosen []Candidate) {
 
 // runs reports whether somebody writes a log, or has it for another reason.
 func (s *store) runs(log Stored) (bool, error) {
-	f, err := s.holdLast(log.Session)
+	f, err := s.hold(log.Files[len(log.Files)-1].Name)
 	if errors.Is(err, ErrBusy) {
 		return true, nil
 	}
@@ -181,21 +189,16 @@ func (s *store) runs(log Stored) (bool, error) {
 }
 
 // finish removes what is left of logs whose removal is on record and was cut off.
-func (u Upkeep) finish(ctx context.Context, s *store) error {
+func (u Upkeep) finish(ctx context.Context, s *store, logs []Stored) error {
 	gone, err := u.removed(ctx)
 	if err != nil || len(gone) == 0 {
 		return err
 	}
-	logs, err := Logs(s.dir.Name())
-	if err != nil {
-		return err
-	}
 	for _, log := range logs {
 		if when, ok := gone[log.Session]; ok && log.Changed.Before(when) && !u.keeps(log.Session) {
-			held, err := s.holdLast(log.Session)
+			held, err := s.hold(log.Files[len(log.Files)-1].Name)
 			if err == nil {
-				err = s.erase(log)
-				held.Close()
+				err = s.erase(log, held)
 			}
 			if err != nil && !errors.Is(err, ErrBusy) {
 				return err
@@ -224,26 +227,35 @@ func (u Upkeep) removed(ctx context.Context) (map[string]time.Time, error) {
 	return gone, nil
 }
 
-// erase removes all files of a log, whose last one the caller holds: the youngest first. Where that is cut off, the rest
-// reads as a log whose end is missing, and not as one that somebody cut something out of.
-func (s *store) erase(log Stored) error {
-	for _, f := range slices.Backward(log.Files) {
-		names := []string{f.Name}
-		if f.Number > 0 {
-			packed := packedName(log.Session, f.Number)
-			names = []string{packed, closedName(log.Session, f.Number)}
-		}
-		for _, name := range names {
-			if err := s.remove(name); err != nil {
-				return err
+// erase removes all files of a log, whose last one is held: the youngest first. Where that is cut off, the rest reads as a
+// log whose end is missing, and not as one that somebody cut something out of. The file that becomes the last one is held
+// before that happens: nobody adds to what is being removed.
+func (s *store) erase(log Stored, held *os.File) (err error) {
+	for i, f := range slices.Backward(log.Files) {
+		var before *os.File
+		if i > 0 {
+			if before, err = s.hold(log.Files[i-1].Name); err != nil {
+				break
 			}
+		}
+		err = s.remove(f.Name)
+		if f.Number > 0 { // it may be there in both forms
+			err = errors.Join(err, s.remove(packedName(log.Session, f.Number)), s.remove(closedName(log.Session, f.Number)))
+		}
+		held.Close()
+		held = before
+		if err != nil {
+			break
 		}
 		s.at("a file removed")
 	}
-	if err := s.dir.Sync(); err != nil && !errors.Is(err, unix.EINVAL) {
+	if held != nil {
+		held.Close()
+	}
+	if err != nil {
 		return err
 	}
-	return nil
+	return s.dir.Sync()
 }
 
 // Stays says why a log must not be removed, or nothing.

@@ -280,3 +280,65 @@ func TestTwoUpkeepsAtATime(t *testing.T) {
 		t.Errorf("without logs: %v", err)
 	}
 }
+
+// Who adds a part while the log is being removed is refused, or has its record in what is there afterwards.
+func TestContinueWhileUpkeepRemoves(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "audit")
+	added, refused := 0, 0
+	for i := range 60 {
+		session := fmt.Sprint("s", i)
+		aged(t, dir, session, 100)
+		logs, err := Logs(dir)
+		if err != nil {
+			t.Fatal(err)
+		}
+		removed := make(chan error, 1)
+		go func() {
+			removed <- Upkeep{Dir: dir}.Remove(t.Context(), []Candidate{{logs[len(logs)-1], ByAsked}})
+		}()
+		l, err := Continue(dir, Options{Session: session}, Continued{})
+		if err == nil {
+			err = errors.Join(l.Commit(&Discard{Changes: i}), l.Close())
+		}
+		<-removed
+		if err != nil {
+			refused++
+			continue
+		}
+		added++
+		if data := contents(t, dir, session); !bytes.Contains(data, []byte("workspace.discard")) {
+			t.Fatalf("%s: its record is gone", session)
+		}
+		if r := verifyFile(t, Path(dir, session)); r.Verdict == Broken {
+			t.Fatalf("%s: %+v", session, r)
+		}
+		if err := (Upkeep{Dir: dir}).Run(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.RemoveAll(dir); err != nil {
+			t.Fatal(err)
+		}
+	}
+	t.Logf("%d were added, %d refused", added, refused)
+}
+
+// BenchmarkUpkeep is what the end of a run pays where there is nothing to do.
+func BenchmarkUpkeep(b *testing.B) {
+	dir := filepath.Join(b.TempDir(), "audit")
+	data := written(b, 3, Options{})
+	if err := os.Mkdir(dir, 0o700); err != nil {
+		b.Fatal(err)
+	}
+	for i := range 1000 {
+		write(b, dir, fmt.Sprintf("s%d.jsonl", i), string(data))
+	}
+	for name, u := range map[string]Upkeep{"age": {Dir: dir, Retain: 90 * day}, "size": {Dir: dir, Retain: 90 * day, MaxSize: 1 << 30}} {
+		b.Run(name, func(b *testing.B) {
+			for b.Loop() {
+				if err := u.Run(b.Context()); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
+}
