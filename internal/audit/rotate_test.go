@@ -9,6 +9,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -222,16 +223,15 @@ func write(t testing.TB, dir, name, text string) {
 
 // A log is followed through every file, however fast they change.
 func TestFollowThroughRotations(t *testing.T) {
-	for name, pack := range map[string]bool{"plain": false, "compressed at once": true} {
+	for name, late := range map[string]bool{"at once": false, "when the other files are closed and compressed": true} {
 		t.Run(name, func(t *testing.T) {
 			dir, l := long(t, 1, Options{})
+			done := make(chan struct{})
 			go func() {
+				defer close(done)
 				for i := range 3000 {
 					if err := l.Append(&Exec{UID: i + 1}); err != nil {
 						t.Error(err)
-					}
-					if pack && i%500 == 0 {
-						l.packs.running.Wait()
 					}
 				}
 				if err := l.Close(); err != nil {
@@ -242,6 +242,10 @@ func TestFollowThroughRotations(t *testing.T) {
 			for r, err := range Follow(t.Context(), Path(dir, "s1"), Filter{}) {
 				if err != nil || r.Seq != seq {
 					t.Fatalf("record %d, where %d belongs: %v", r.Seq, seq, err)
+				}
+				if late && seq == 0 {
+					<-done
+					packAll(t, dir)
 				}
 				seq++
 				if r.Type == "session.exec" {
@@ -292,8 +296,20 @@ func TestCompressedFilesThatAreBad(t *testing.T) {
 		})
 	}
 	write(t, dir, name, string(good))
-	if r := verifyAll(t, dir, Expected{}); r.Verdict != Sealed {
-		t.Errorf("as it was: %+v", r)
+	f, err := openClosed(dir, closedName("s1", 2))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	data, err := io.ReadAll(f)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for what, whole := range map[string][]byte{"as it was": good, "made by another program, which knows the size": sized(t, data), "in two frames": slices.Concat(sized(t, data[:100]), sized(t, data[100:]))} {
+		write(t, dir, name, string(whole))
+		if r := verifyAll(t, dir, Expected{}); r.Verdict != Sealed {
+			t.Errorf("%s: %+v", what, r)
+		}
 	}
 }
 
@@ -311,6 +327,17 @@ func zipped(t testing.TB, data []byte, window int) []byte {
 		t.Fatal(err)
 	}
 	return b.Bytes()
+}
+
+// sized is a frame that says how long its content is.
+func sized(t testing.TB, data []byte) []byte {
+	t.Helper()
+	z, err := zstd.NewWriter(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer z.Close()
+	return z.EncodeAll(data, nil)
 }
 
 func bomb(t testing.TB, size int64, window int) []byte {
