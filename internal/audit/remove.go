@@ -26,8 +26,8 @@ func (u Upkeep) remove(ctx context.Context, s *store, logs []Candidate) (err err
 		}
 	}()
 	for i, c := range logs {
-		if i > 0 && ctx.Err() != nil {
-			return err // one at least goes, however long it is, so that it does not stop the others for ever
+		if ctx.Err() != nil && (i > 0 || !late(ctx)) {
+			return err // where time is short, one goes all the same, however long it is: it must not stop the others for ever
 		}
 		if ledger == nil {
 			if ledger, err = u.ledger(); err != nil {
@@ -97,7 +97,7 @@ func (u Upkeep) describe(ctx context.Context, log Stored, why string) (*Removed,
 	}
 	r, err := Verify(hurried{ctx, w}, Expected{})
 	switch {
-	case err != nil && ctx.Err() != nil:
+	case err != nil && late(ctx):
 		e.Verdict = unverified
 	case err != nil:
 		return nil, err
@@ -107,6 +107,9 @@ func (u Upkeep) describe(ctx context.Context, log Stored, why string) (*Removed,
 	e.Records, e.Last, e.Key = r.Records, Text(r.Last), Text(r.Key)
 	return e, nil
 }
+
+// late reports whether the time is over, and nobody stopped this.
+func late(ctx context.Context) bool { return errors.Is(ctx.Err(), context.DeadlineExceeded) }
 
 // hurried is a reader that ends with its context.
 type hurried struct {

@@ -58,16 +58,7 @@ func verifyAll(t testing.TB, dir string, want Expected) Report {
 // bytesOf is the whole log as one.
 func bytesOf(t testing.TB, dir string) []byte {
 	t.Helper()
-	f, err := OpenAll(Path(dir, "s1"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer f.Close()
-	data, err := io.ReadAll(f)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return data
+	return contents(t, dir, "s1")
 }
 
 // execs are the numbers that long gave its records, in the order in which they are read.

@@ -249,9 +249,14 @@ func TestUpkeepWithoutTime(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "audit")
 	aged(t, dir, "a", 100)
 	aged(t, dir, "b", 110)
-	ctx, cancel := context.WithCancel(t.Context())
+	stopped, cancel := context.WithCancel(t.Context())
 	cancel()
 	u := Upkeep{Dir: dir, Retain: day}
+	if err := u.Run(stopped); err != nil || len(sessions(t, dir)) != 2 {
+		t.Fatalf("stopped: %v; there are %v", err, sessions(t, dir))
+	}
+	ctx, cancel := context.WithDeadline(t.Context(), time.Now().Add(-time.Second))
+	defer cancel()
 	for range 2 {
 		if err := u.Run(ctx); err != nil {
 			t.Fatal(err)
