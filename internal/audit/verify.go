@@ -131,6 +131,8 @@ func (v *verifier) line(line []byte) error {
 		return err
 	}
 	switch {
+	case r.Seq != v.report.Records && v.report.Records == 0 && string(r.Type) == (Begun{}).Type():
+		return fmt.Errorf("it begins a further file, with record %d; the files before it are missing", r.Seq)
 	case r.Seq != v.report.Records:
 		return fmt.Errorf("it is record %d, where record %d belongs", r.Seq, v.report.Records)
 	case r.Prev != v.last:
