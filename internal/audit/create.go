@@ -30,12 +30,10 @@ func Create(dir string, o Options) (*Log, error) {
 	if err := o.check(); err != nil {
 		return nil, err
 	}
-	before, err := find(dir, o.Session)
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return nil, err
-	}
-	if len(before.Files) > 0 {
-		return nil, &os.PathError{Op: "create", Path: Path(dir, o.Session), Err: fs.ErrExist}
+	for _, name := range []string{closedName(o.Session, 1), packedName(o.Session, 1)} {
+		if _, err := os.Lstat(filepath.Join(dir, name)); err == nil {
+			return nil, &os.PathError{Op: "create", Path: Path(dir, o.Session), Err: fs.ErrExist}
+		}
 	}
 	f, err := createFile(dir, o.Session)
 	if err != nil {

@@ -69,23 +69,22 @@ func openAllFiles(path string) (*allFiles, error) {
 			return nil, err
 		}
 		live, err := Open(Path(dir, session))
-		if err != nil && (!errors.Is(err, fs.ErrNotExist) || len(before.Files) == 0) {
+		if errors.Is(err, fs.ErrNotExist) && len(before.Files) > 0 {
+			live, err = nil, nil
+		}
+		if err != nil {
 			return nil, err
 		}
 		after, err := find(dir, session)
-		if err == nil && (before.last() != after.last() || before.live() != after.live()) {
-			if live != nil {
-				live.Close()
-			}
-			continue // it was closed, and another one begun
+		if err == nil && before.last() == after.last() && before.live() == after.live() {
+			return newAllFiles(dir, before, live), nil
+		}
+		if live != nil {
+			live.Close() // it was closed meanwhile, and another one begun
 		}
 		if err != nil {
-			if live != nil {
-				live.Close()
-			}
 			return nil, err
 		}
-		return newAllFiles(dir, before, live), nil
 	}
 }
 
