@@ -2,6 +2,7 @@ package audit
 
 import (
 	"bytes"
+	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"slices"
@@ -10,39 +11,69 @@ import (
 
 // Whatever somebody does to the files of a log, it reads as sealed only where it reads as it was written.
 func FuzzFilesThatAreTamperedWith(f *testing.F) {
-	model := longEnded(f, 60, Options{})
-	if r := verifyAll(f, model, Expected{}); r.Verdict != Sealed || r.Files < 4 {
-		f.Fatalf("%+v", r)
-	}
-	plain, packed := load(f, model), map[string][]byte{}
-	original := bytesOf(f, model)
-	packAll(f, model)
-	packed = load(f, model)
+	m := newModel(f)
 	for _, seed := range []string{"", "\x00\x01\x00", "\x01\x00\x01", "\x02\x01\x02", "\x03\x01\x7f", "\x04\x02\x10", "\x05\x01\x00", "\x06\x03\x00", "\x07\x02\x01",
 		"\x01\x00\x01\x01\x00\x01", "\x08\x00\x00", "\x00\x06\x00", "\x03\x06\xf0"} {
 		f.Add([]byte(seed), false)
 		f.Add([]byte(seed), true)
 	}
-	f.Fuzz(func(t *testing.T, deeds []byte, zst bool) {
-		files := plain
-		if zst {
-			files = packed
+	f.Fuzz(func(t *testing.T, deeds []byte, zst bool) { m.withstands(t, deeds, zst) })
+}
+
+// The same for some hundred deeds at random, in every run of the tests.
+func TestFilesThatAreTamperedWith(t *testing.T) {
+	m := newModel(t)
+	random := rand.New(rand.NewPCG(1, 2))
+	for i := range 200 {
+		deeds := make([]byte, 3*(1+random.IntN(3)))
+		for j := range deeds {
+			deeds[j] = byte(random.Uint32())
 		}
-		dir := t.TempDir()
-		for name, data := range files {
-			write(t, dir, name, string(data))
+		m.withstands(t, deeds, i%2 == 0)
+		if t.Failed() {
+			t.Fatalf("after %v", deeds)
 		}
-		for ; len(deeds) >= 3; deeds = deeds[3:] {
-			tamper(t, dir, deeds[0], deeds[1], deeds[2])
-		}
-		r, err := VerifyAll(Path(dir, "s1"), Expected{})
-		if err != nil || r.Verdict != Sealed {
-			return
-		}
-		if got := bytesOf(t, dir); !bytes.Equal(got, original) {
-			t.Errorf("it is sealed, and another log: %+v", r)
-		}
-	})
+	}
+}
+
+// A model is a log of several files, plain and compressed.
+type model struct {
+	plain, packed map[string][]byte
+	whole         []byte
+}
+
+func newModel(t testing.TB) model {
+	t.Helper()
+	dir := longEnded(t, 60, Options{})
+	if r := verifyAll(t, dir, Expected{}); r.Verdict != Sealed || r.Files < 4 {
+		t.Fatalf("%+v", r)
+	}
+	m := model{plain: load(t, dir), whole: bytesOf(t, dir)}
+	packAll(t, dir)
+	m.packed = load(t, dir)
+	return m
+}
+
+func (m model) withstands(t *testing.T, deeds []byte, packed bool) {
+	t.Helper()
+	files := m.plain
+	if packed {
+		files = m.packed
+	}
+	dir := t.TempDir()
+	for name, data := range files {
+		write(t, dir, name, string(data))
+	}
+	for ; len(deeds) >= 3; deeds = deeds[3:] {
+		tamper(t, dir, deeds[0], deeds[1], deeds[2])
+	}
+	r, err := VerifyAll(Path(dir, "s1"), Expected{})
+	if err != nil || r.Verdict != Sealed {
+		return
+	}
+	if !bytes.Equal(bytesOf(t, dir), m.whole) {
+		t.Errorf("it is sealed, and another log: %+v", r)
+	}
 }
 
 func load(t testing.TB, dir string) map[string][]byte {
