@@ -85,6 +85,9 @@ func (c *checker) hooks() {
 	}
 }
 
+// smallestLog is the least size at which a log goes on in another file: it holds the record of a start.
+const smallestLog = Size(64 << 10)
+
 func (c *checker) audit() {
 	a := c.p.Audit
 	if w := fileProblem(a.Dir); w != nil {
@@ -93,8 +96,11 @@ func (c *checker) audit() {
 	if w := fileProblem(a.Archive); w != nil && a.Archive != "" {
 		c.finding("audit.archive", *w)
 	}
-	if day := Duration(24 * time.Hour); a.Retain < day {
-		c.add("audit.retain", fmt.Sprintf("%v is less than a day", a.Retain), `write "90d"`)
+	if day := Duration(24 * time.Hour); a.Retain < day && a.Retain != 0 {
+		c.add("audit.retain", fmt.Sprintf("%v is less than a day", a.Retain), `write "90d", or 0 to keep logs for ever`)
+	}
+	if a.Rotate < smallestLog && a.Rotate != 0 {
+		c.add("audit.rotate", fmt.Sprintf("%v is less than %v", a.Rotate, smallestLog), `write "64MiB", or 0 for one file`)
 	}
 }
 

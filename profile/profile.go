@@ -170,7 +170,9 @@ type Audit struct {
 	OnFailure string   `toml:"on_failure" json:"on_failure"`
 	Exec      bool     `toml:"exec" json:"exec"`
 	Key       string   `toml:"key" json:"key"`
+	Rotate    Size     `toml:"rotate" json:"rotate"`
 	Retain    Duration `toml:"retain" json:"retain"`
+	MaxSize   Size     `toml:"max_size" json:"max_size"`
 	Archive   string   `toml:"archive" json:"archive"`
 }
 

@@ -101,6 +101,8 @@ dir = "/log"
 on_failure = "continue"
 exec = false
 retain = "90d"
+rotate = "1MiB"
+max_size = "1GiB"
 archive = "/old"
 [[alert]]
 name = "a"
@@ -228,6 +230,8 @@ var moves = map[string]struct{ tight, wide string }{
 	"audit.on_failure": {`audit.on_failure = "stop"`, `audit.on_failure = "ignore"`},
 	"audit.exec":       {`audit.exec = false`, `audit.exec = true`},
 	"audit.retain":     {`audit.retain = "90d"`, `audit.retain = "1d"`},
+	"audit.rotate":     {`audit.rotate = "1MiB"`, `audit.rotate = "2MiB"`},
+	"audit.max_size":   {`audit.max_size = "1GiB"`, `audit.max_size = "2GiB"`},
 	"audit.archive":    {`audit.archive = "/old"`, `audit.archive = ""`},
 
 	"alert":          {"[[alert]]\nname = 'b'\nevent = 'exec'", "[[alert]]\nname = 'a'\nevent = 'none'"},

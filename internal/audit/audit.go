@@ -16,6 +16,10 @@
 // What people decide when a session is over goes into further parts of its log: see Continue. Each begins with a record that
 // binds to the last one of the part before, and has its own seal.
 //
+// A log that grows is closed at Options.Rotate bytes and goes on in another file; closed files are compressed. One chain goes
+// through all of them, and whoever reads a log reads them all: see OpenAll. Upkeep removes logs that are old, whole ones only,
+// and says so in a log of its own before it does.
+//
 // The package knows nothing of boxes and imports none of ours. To add a type of record: write its struct in a file of
 // events with a Type method, add it to events, and run the tests with -update, which describes it in
 // docs/audit-log.schema.json.
@@ -25,7 +29,6 @@ import (
 	"crypto/ed25519"
 	"crypto/sha256"
 	"errors"
-	"path/filepath"
 	"sync"
 	"time"
 )
@@ -41,8 +44,11 @@ type Options struct {
 	Session string
 	Key     ed25519.PrivateKey // signs the seal and the checkpoints; nil: no signature
 	Secrets *Redactor          // nil: only what looks like a secret is cut
+	Rotate  int64              // bytes of a file behind which the log goes on in another one; 0: never
 	// Failed is called once, from another goroutine, when the log can no longer be written.
 	Failed func(error)
+
+	step func(string) // see store
 }
 
 // A Log is open for writing. Its methods may be called concurrently.
@@ -64,6 +70,9 @@ type Log struct {
 	synced  uint64    // records that are on disk
 	signed  uint64    // the sequence number after the last signature
 	size    int64     // of the file, when it was opened
+	number  int       // of the file, once it is closed
+	chained int64     // bytes of that file, those in the queue among them
+	cuts    []fileEnd // where the queue goes on in another file
 	at      time.Time // of the last signature
 	urgent  bool      // somebody waits for a record
 	flooded bool      // the queue is better written now
@@ -73,13 +82,11 @@ type Log struct {
 	broken  error // of a write, which err is going to be
 	wake    chan struct{}
 	done    chan struct{}
+	packs   packs
 }
 
 // ErrClosed says that the log has its seal.
 var ErrClosed = errors.New("the log is closed")
-
-// Path is where a session's log is in a directory.
-func Path(dir, session string) string { return filepath.Join(dir, session+".jsonl") }
 
 // Path is where the log is.
 func (l *Log) Path() string { return l.path }
@@ -148,16 +155,20 @@ func (l *Log) append(e Event, urgent bool) (seq uint64, err error) {
 	if l.options.Key != nil && l.seq-l.signed >= checkpointEvery {
 		err = l.sign(&Checkpoint{})
 	}
+	if err == nil && l.options.Rotate > 0 && l.chained >= l.options.Rotate {
+		err = l.turn()
+	}
 	l.rouse(urgent)
 	return seq, err
 }
 
 // add makes the line. The caller holds the lock, so that sequence and chain are one.
 func (l *Log) add(kind string, data []byte) (seq uint64) {
-	now := time.Now()
+	now, before := time.Now(), len(l.queue)
 	l.queue, l.last = appendRecord(l.queue, record{seq: l.seq, time: now, elapsed: now.Sub(l.opened),
 		session: l.options.Session, kind: kind, data: data, prev: l.last})
 	l.seq++
+	l.chained += int64(len(l.queue) - before)
 	return l.seq - 1
 }
 

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"io"
+	"os"
 	"path/filepath"
 	"runtime"
 	"strconv"
@@ -17,7 +18,8 @@ func typical() *Exec {
 
 // BenchmarkAppend is the sustained rate onto the disk of the scratch directory, seal and last sync included.
 func BenchmarkAppend(b *testing.B) {
-	for name, o := range map[string]Options{"plain": {}, "signed": {Key: key()}, "secrets": {Secrets: told()}} {
+	for name, o := range map[string]Options{"plain": {}, "signed": {Key: key()}, "secrets": {Secrets: told()}, "rotated": {Rotate: 64 << 20},
+		"rotated often": {Rotate: 4 << 20}} {
 		b.Run(name, func(b *testing.B) {
 			l := create(b, o)
 			e := typical()
@@ -139,4 +141,38 @@ func TestMemoryIsFlat(t *testing.T) {
 		t.Errorf("%v, %v", r, err)
 	}
 	t.Logf("verifying took %d bytes a record in all", (after2.TotalAlloc-before2.TotalAlloc)/r.Records)
+}
+
+// BenchmarkPack compresses a closed file of a usual size, and reads it back.
+func BenchmarkPack(b *testing.B) {
+	dir := longEnded(b, 150_000, Options{Rotate: 1 << 40})
+	shelveLast(b, dir)
+	s, err := openStore(dir)
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer s.close()
+	plain, err := s.open(closedName("s1", 1))
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer plain.Close()
+	st, err := plain.Stat()
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.SetBytes(st.Size())
+	for b.Loop() {
+		if _, err := plain.Seek(0, io.SeekStart); err != nil {
+			b.Fatal(err)
+		}
+		if err := s.compress(b.Context(), plain, "part"); err != nil {
+			b.Fatal(err)
+		}
+	}
+	packed, err := os.Stat(filepath.Join(dir, "part"))
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.ReportMetric(float64(st.Size())/float64(packed.Size()), "times")
 }

@@ -30,12 +30,12 @@ func Continue(dir string, o Options, first Continued) (*Log, error) {
 	}
 	f, err := openLog(dir, o.Session)
 	if errors.Is(err, fs.ErrNotExist) {
-		f, err = createFile(dir, o.Session)
+		f, err = beginAfter(dir, o.Session)
 	}
 	if err != nil {
 		return nil, err
 	}
-	v, err := f.resume(o.Session)
+	v, number, err := f.resume()
 	if err != nil {
 		f.Close()
 		return nil, err
@@ -45,7 +45,8 @@ func Continue(dir string, o Options, first Continued) (*Log, error) {
 		o.Key = nil
 	}
 	l := newLog(Path(dir, o.Session), f, o)
-	l.seq, l.synced, l.signed, l.size = before.Records, before.Records, before.Records, before.Offset
+	l.seq, l.synced, l.signed, l.size = before.Records, before.Records, before.Records, v.size
+	l.number, l.chained = number, v.size
 	if _, err := hex.Decode(l.last[:], []byte(v.last)); err != nil {
 		f.Close()
 		return nil, err
@@ -61,61 +62,124 @@ func Continue(dir string, o Options, first Continued) (*Log, error) {
 // Signs reports whether the log's seal will be signed.
 func (l *Log) Signs() bool { return l.options.Key != nil }
 
-// openLog opens a log that exists, to add to it.
+// openLog opens the file that is written, of a log that exists, to add to it.
 func openLog(dir, session string) (*logFile, error) {
-	d, err := os.OpenFile(dir, os.O_RDONLY|unix.O_DIRECTORY, 0)
+	s, err := openStore(dir)
 	if err != nil {
 		return nil, err
 	}
-	if err := checkDir(d); err != nil {
-		d.Close()
+	f, err := s.reopen(session)
+	if err != nil {
+		s.close()
+	}
+	return f, err
+}
+
+func (s *store) reopen(session string) (*logFile, error) {
+	name := filepath.Base(Path("", session))
+	f, err := s.openat("open", name, unix.O_RDWR|unix.O_APPEND)
+	if err != nil {
 		return nil, err
 	}
-	const flags = unix.O_RDWR | unix.O_APPEND | unix.O_NOFOLLOW | unix.O_NONBLOCK | unix.O_CLOEXEC
-	path := Path(dir, session)
-	fd, err := unix.Openat(int(d.Fd()), filepath.Base(path), flags, 0)
-	if err != nil {
-		d.Close()
-		return nil, &os.PathError{Op: "open", Path: path, Err: err}
+	st, err := f.Stat()
+	if err == nil && !st.Mode().IsRegular() {
+		err = fmt.Errorf("%s is not a regular file", f.Name())
 	}
-	return &logFile{File: os.NewFile(uintptr(fd), path), dir: d}, nil
+	if err == nil {
+		err = lock(f)
+	}
+	if err == nil {
+		if same, nerr := s.names(name, f); nerr != nil || !same { // it was closed or removed before the lock was ours
+			err = errors.Join(nerr, fmt.Errorf("%s: %w", f.Name(), ErrBusy))
+		}
+	}
+	if err != nil {
+		f.Close()
+		return nil, err
+	}
+	return &logFile{File: f, store: s, session: session}, nil
+}
+
+// beginAfter makes another file of a log of which all files are closed, or the only one of a log that is lost. Who
+// removes the log holds its last file.
+func beginAfter(dir, session string) (*logFile, error) {
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return nil, err
+	}
+	s, err := openStore(dir)
+	if err != nil {
+		return nil, err
+	}
+	f, err := s.beginBehind(session)
+	if err != nil {
+		s.close()
+	}
+	return f, err
+}
+
+func (s *store) beginBehind(session string) (*logFile, error) {
+	files, err := s.find(session)
+	if err != nil {
+		return nil, err
+	}
+	if n := len(files.Files); n > 0 {
+		held, err := s.hold(files.Files[n-1].Name)
+		if err != nil {
+			return nil, err
+		}
+		defer held.Close()
+	}
+	return s.begin(session)
+}
+
+// hold locks a file of a log, so that nobody adds to the log or removes it.
+func (s *store) hold(name string) (*os.File, error) {
+	f, err := s.open(name)
+	if err != nil {
+		return nil, err
+	}
+	err = lock(f)
+	if err == nil {
+		if same, nerr := s.names(name, f); nerr != nil || !same {
+			err = errors.Join(nerr, fmt.Errorf("%s: %w", f.Name(), ErrBusy))
+		}
+	}
+	if err != nil {
+		f.Close()
+		return nil, err
+	}
+	return f, nil
 }
 
 // resume verifies what is there and cuts off what was not written to its end.
-func (f *logFile) resume(session string) (*verifier, error) {
-	st, err := f.Stat()
+func (f *logFile) resume() (v *verifier, number int, err error) {
+	files, err := f.store.find(f.session)
 	if err != nil {
-		return nil, err
+		return nil, 0, err
 	}
-	if !st.Mode().IsRegular() {
-		return nil, fmt.Errorf("%s is not a regular file", f.Name())
-	}
-	if err := f.lock(); err != nil {
-		return nil, err
-	}
-	v, err := examine(f, Expected{})
+	again, err := f.store.open(filepath.Base(f.Name())) // it is read to its end, and closed there
 	if err != nil {
-		return nil, err
+		return nil, 0, err
+	}
+	w := newAllFiles(f.store.dir.Name(), files, again)
+	defer w.Close()
+	if v, err = examine(w, Expected{}); err != nil {
+		return nil, 0, err
+	}
+	live := int64(0) // bytes of whole records in this file
+	if len(w.begins) == len(w.names) {
+		live = v.report.Offset - w.begins[len(w.begins)-1]
 	}
 	switch r := v.report; {
 	case r.Verdict == Broken:
-		return nil, fmt.Errorf("%s: %w: it is %s", f.Name(), ErrTampered, r)
-	case r.Records > 0 && r.Session != session:
-		return nil, fmt.Errorf("%s: %w: it is of session %q", f.Name(), ErrTampered, r.Session)
+		return nil, 0, fmt.Errorf("%s: %w: it is %s", f.Name(), ErrTampered, r)
+	case r.Records > 0 && r.Session != f.session:
+		return nil, 0, fmt.Errorf("%s: %w: it is of session %q", f.Name(), ErrTampered, r.Session)
+	case live < 0:
+		return nil, 0, fmt.Errorf("%s: %w: a closed file does not end with a whole record", f.Name(), ErrTampered)
 	case r.Torn > 0:
-		err = f.Truncate(r.Offset)
+		err = f.Truncate(live)
 	}
-	return v, err
-}
-
-// lock keeps a second writer away as long as the file is open.
-func (f *logFile) lock() error {
-	err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB)
-	switch {
-	case errors.Is(err, unix.EWOULDBLOCK):
-		return fmt.Errorf("%s: %w", f.Name(), ErrBusy)
-	case errors.Is(err, unix.ENOLCK) || errors.Is(err, unix.EOPNOTSUPP):
-		return nil // a network's disk; the session has its own lock
-	}
-	return err
+	v.size = live
+	return v, files.last() + 1, err
 }

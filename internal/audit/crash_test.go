@@ -14,6 +14,9 @@ const crashEnv = "AGENTBOX_TEST_AUDIT_DIR"
 
 func TestMain(m *testing.M) {
 	if dir := os.Getenv(crashEnv); dir != "" {
+		if last := os.Getenv(stepEnv); last != "" {
+			os.Exit(dieAt(dir, os.Getenv(deedEnv), last))
+		}
 		fmt.Println(writeForEver(dir))
 		os.Exit(1)
 	}

@@ -4,6 +4,7 @@ import (
 	"crypto/ed25519"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
@@ -29,19 +30,20 @@ func Create(dir string, o Options) (*Log, error) {
 	if err := o.check(); err != nil {
 		return nil, err
 	}
+	for _, name := range []string{closedName(o.Session, 1), packedName(o.Session, 1)} {
+		if _, err := os.Lstat(filepath.Join(dir, name)); err == nil {
+			return nil, &os.PathError{Op: "create", Path: Path(dir, o.Session), Err: fs.ErrExist}
+		}
+	}
 	f, err := createFile(dir, o.Session)
 	if err != nil {
-		return nil, err
-	}
-	if err := f.lock(); err != nil {
-		f.Close()
 		return nil, err
 	}
 	return start(Path(dir, o.Session), f, o), nil
 }
 
 func (o Options) check() error {
-	if o.Session == "" || strings.ContainsAny(o.Session, "/\x00") || o.Session[0] == '.' {
+	if o.Session == "" || strings.ContainsAny(o.Session, "./\x00") {
 		return fmt.Errorf("%q cannot be the name of a log", o.Session)
 	}
 	if o.Key != nil && len(o.Key) != ed25519.PrivateKeySize {
@@ -62,34 +64,42 @@ func newLog(path string, f file, o Options) *Log {
 		o.Secrets = &Redactor{}
 	}
 	l := &Log{options: o, path: path, file: f, encoder: encoder{secrets: o.Secrets}, opened: time.Now(), at: time.Now(),
-		wake: make(chan struct{}, 1), done: make(chan struct{})}
+		number: 1, wake: make(chan struct{}, 1), done: make(chan struct{})}
+	if real, ok := f.(*logFile); ok {
+		real.store.step = o.step
+	} else {
+		l.options.Rotate = 0
+	}
 	l.changed = sync.NewCond(&l.mu)
 	return l
 }
 
+// createFile makes the file that is written, which nobody else writes from then on.
 func createFile(dir, session string) (*logFile, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, err
 	}
-	d, err := os.OpenFile(dir, os.O_RDONLY|unix.O_DIRECTORY, 0)
+	s, err := openStore(dir)
 	if err != nil {
 		return nil, err
 	}
-	if err := checkDir(d); err != nil {
-		d.Close()
+	f, err := s.begin(session)
+	if err != nil {
+		s.close()
+	}
+	return f, err
+}
+
+func (s *store) begin(session string) (*logFile, error) {
+	f, err := s.create(filepath.Base(Path("", session)))
+	if err != nil {
 		return nil, err
 	}
-	const flags = unix.O_RDWR | unix.O_CREAT | unix.O_EXCL | unix.O_APPEND | unix.O_NOFOLLOW | unix.O_CLOEXEC
-	path := Path(dir, session)
-	fd, err := unix.Openat(int(d.Fd()), filepath.Base(path), flags, 0o600)
-	if err == nil {
-		err = unix.Fchmod(fd, 0o600) // a umask may only take bits away, but then the owner could not read
+	if err := lock(f); err != nil {
+		f.Close()
+		return nil, err
 	}
-	if err != nil {
-		d.Close()
-		return nil, &os.PathError{Op: "create", Path: path, Err: err}
-	}
-	return &logFile{File: os.NewFile(uintptr(fd), path), dir: d}, nil
+	return &logFile{File: f, store: s, session: session}, nil
 }
 
 func checkDir(d *os.File) error {
@@ -109,7 +119,9 @@ func checkDir(d *os.File) error {
 // A logFile brings its name to disk with its first bytes: Create need not wait for that.
 type logFile struct {
 	*os.File
-	dir *os.File // nil when its name is on disk
+	store   *store // nil: another file has it
+	session string
+	named   bool // its name is on disk
 }
 
 // Sync leaves out what reading the file does not need, such as the time of change.
@@ -119,21 +131,20 @@ func (f *logFile) Sync() error {
 		if err == unix.EINTR {
 			continue
 		}
-		if err != nil || f.dir == nil {
+		if err != nil || f.named {
 			return err
 		}
 		break
 	}
-	err := f.dir.Sync()
-	f.dir.Close()
-	f.dir = nil
+	err := f.store.dir.Sync()
+	f.named = err == nil
 	return err
 }
 
 // Close gives both descriptors back.
 func (f *logFile) Close() error {
-	if f.dir != nil {
-		f.dir.Close()
+	if f.store != nil {
+		f.store.close()
 	}
 	return f.File.Close()
 }

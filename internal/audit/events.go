@@ -20,7 +20,7 @@ func events() []Event {
 		&NetworkStart{}, &NetworkConnection{}, &NetworkRequest{}, &NetworkRefused{}, &NetworkTripwire{}, &SecretCut{}, &CredentialRefresh{},
 		&BudgetWarning{}, &BudgetReached{},
 		&ToolCall{}, &ToolResult{}, &HookBroken{}, &ProgramStart{}, &ProgramEnd{},
-		&Checkpoint{}, &Seal{}, &Continued{},
+		&Checkpoint{}, &Seal{}, &Continued{}, &Rotated{}, &Begun{}, &Removed{},
 	}
 }
 

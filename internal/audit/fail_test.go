@@ -176,15 +176,17 @@ func TestCreateRefuses(t *testing.T) {
 		is      error  // or
 		says    string // part of the message
 	}{
-		"a log that exists":               {func(d string) error { return os.WriteFile(Path(d, "s1"), nil, 0o600) }, "s1", fs.ErrExist, ""},
-		"a link":                          {func(d string) error { return os.Symlink("elsewhere", Path(d, "s1")) }, "s1", fs.ErrExist, ""},
-		"a pipe":                          {func(d string) error { return unix.Mkfifo(Path(d, "s1"), 0o600) }, "s1", fs.ErrExist, ""},
-		"a directory that all may write":  {func(d string) error { return os.Chmod(d, 0o777) }, "s1", nil, "may be written by other users"},
-		"a directory that a group writes": {func(d string) error { return os.Chmod(d, 0o770) }, "s1", nil, "may be written by other users"},
-		"a file in place of a directory":  {func(d string) error { return errors.Join(os.Remove(d), os.WriteFile(d, nil, 0o600)) }, "s1", unix.ENOTDIR, ""},
-		"a name with a slash":             {func(string) error { return nil }, "../s1", nil, "cannot be the name"},
-		"a hidden name":                   {func(string) error { return nil }, ".s1", nil, "cannot be the name"},
-		"no name":                         {func(string) error { return nil }, "", nil, "cannot be the name"},
+		"a log that exists":                 {func(d string) error { return os.WriteFile(Path(d, "s1"), nil, 0o600) }, "s1", fs.ErrExist, ""},
+		"closed files of the name":          {func(d string) error { return os.WriteFile(filepath.Join(d, packedName("s1", 1)), nil, 0o600) }, "s1", fs.ErrExist, ""},
+		"a name like that of a closed file": {func(string) error { return nil }, "s1.000001", nil, "cannot be the name"},
+		"a link":                            {func(d string) error { return os.Symlink("elsewhere", Path(d, "s1")) }, "s1", fs.ErrExist, ""},
+		"a pipe":                            {func(d string) error { return unix.Mkfifo(Path(d, "s1"), 0o600) }, "s1", fs.ErrExist, ""},
+		"a directory that all may write":    {func(d string) error { return os.Chmod(d, 0o777) }, "s1", nil, "may be written by other users"},
+		"a directory that a group writes":   {func(d string) error { return os.Chmod(d, 0o770) }, "s1", nil, "may be written by other users"},
+		"a file in place of a directory":    {func(d string) error { return errors.Join(os.Remove(d), os.WriteFile(d, nil, 0o600)) }, "s1", unix.ENOTDIR, ""},
+		"a name with a slash":               {func(string) error { return nil }, "../s1", nil, "cannot be the name"},
+		"a hidden name":                     {func(string) error { return nil }, ".s1", nil, "cannot be the name"},
+		"no name":                           {func(string) error { return nil }, "", nil, "cannot be the name"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			dir := filepath.Join(t.TempDir(), "audit")

@@ -3,7 +3,6 @@ package audit
 import (
 	"bufio"
 	"bytes"
-	"context"
 	"errors"
 	"io"
 	"iter"
@@ -74,49 +73,7 @@ func emit(line []byte, err error, f Filter, yield func(Record, error) bool) (r R
 	return r, yield(r, nil)
 }
 
-// pollTime is how long a growing log is left alone: a file system that has no inotify is no special case then.
-const pollTime = 100 * time.Millisecond
-
-// Follow is Read of a log that is still written. It ends after a seal behind which no further part stands; a log whose
-// writer died has none, so that the caller must end ctx, which is not an error.
-func Follow(ctx context.Context, path string, f Filter) iter.Seq2[Record, error] {
-	return func(yield func(Record, error) bool) {
-		file, err := Open(path)
-		if err != nil {
-			yield(Record{}, err)
-			return
-		}
-		defer file.Close()
-		lines := newLines(file)
-		timer := time.NewTimer(pollTime)
-		defer timer.Stop()
-		sealed := false
-		for {
-			line, err := lines.next()
-			if !errors.Is(err, io.EOF) {
-				r, more := emit(line, err, f, yield)
-				if !more {
-					return
-				}
-				sealed = string(r.Type) == (Seal{}).Type()
-				if ctx.Err() == nil {
-					continue
-				}
-			}
-			if sealed {
-				return
-			}
-			timer.Reset(pollTime)
-			select {
-			case <-ctx.Done():
-				return
-			case <-timer.C:
-			}
-		}
-	}
-}
-
-// Open opens a log to read it: a regular file, never a device or a pipe that was put in its place.
+// Open opens one file to read it: a regular file, never a device or a pipe that was put in its place.
 func Open(path string) (*os.File, error) {
 	f, err := os.OpenFile(path, os.O_RDONLY|unix.O_NONBLOCK|unix.O_NOFOLLOW, 0)
 	if err != nil {
@@ -132,9 +89,6 @@ func Open(path string) (*os.File, error) {
 	}
 	return f, nil
 }
-
-// OpenAll opens the whole log that path names, to read it from its first record to its last.
-func OpenAll(path string) (io.ReadCloser, error) { return Open(path) }
 
 // lines reads a file line by line, and can go on where a file ended that has grown since.
 type lines struct {

@@ -2,6 +2,9 @@ package audit
 
 import (
 	"bytes"
+	"fmt"
+	"io"
+	"path/filepath"
 	"sync"
 	"testing"
 )
@@ -100,5 +103,42 @@ func BenchmarkThrough(b *testing.B) {
 				b.Fatal(err)
 			}
 		})
+	}
+}
+
+// Where the log goes on in another file, what went through is in it all the same, and the chain holds.
+func TestThroughARotation(t *testing.T) {
+	l := create(t, Options{Session: "s1", Rotate: small})
+	dir := filepath.Dir(l.Path())
+	var all sync.WaitGroup
+	for who, how := range []func(*Log, Event) error{(*Log).Append, (*Log).Through, (*Log).Through} {
+		all.Go(func() {
+			for n := range 200 {
+				if err := how(l, &Exec{UID: who*1000 + n}); err != nil {
+					t.Error(err)
+				}
+			}
+		})
+	}
+	all.Wait()
+	for n := range 100 {
+		if err := l.Through(&Exec{UID: 9000 + n}); err != nil {
+			t.Fatal(err)
+		}
+		r, err := OpenAll(l.Path())
+		if err != nil {
+			t.Fatal(err)
+		}
+		data, err := io.ReadAll(r)
+		r.Close()
+		if err != nil || !bytes.Contains(data, fmt.Appendf(nil, `"uid":%d,`, 9000+n)) {
+			t.Fatalf("record %d is not in the log yet: %v", n, err)
+		}
+	}
+	if err := l.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if r := verifyAll(t, dir, Expected{}); r.Verdict != Sealed || r.Files < 10 || bytes.Count(bytesOf(t, dir), []byte(`"session.exec"`)) != 700 {
+		t.Errorf("%+v", r)
 	}
 }

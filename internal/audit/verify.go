@@ -33,9 +33,11 @@ type Report struct {
 	Key     string   `json:"key,omitempty"`  // hex
 	Gaps    []uint64 `json:"gaps,omitempty"` // the number of records before each part that follows one without a seal
 	Torn    int      `json:"torn_bytes,omitempty"`
-	Why     string   `json:"why,omitempty"`  // of a verdict that is not sealed
-	Line    uint64   `json:"line,omitempty"` // from 1: the first line that is not as it was
-	Offset  int64    `json:"offset"`         // in bytes, where that line begins; else where the whole records end
+	Why     string   `json:"why,omitempty"`   // of a verdict that is not sealed
+	Line    uint64   `json:"line,omitempty"`  // from 1, counted through all files: the first line that is not as it was
+	Offset  int64    `json:"offset"`          // in bytes of all files, where that line begins; else where the whole records end
+	Files   int      `json:"files,omitempty"` // of a log that has more than one
+	File    string   `json:"file,omitempty"`  // of these, in which that line stands
 }
 
 // String is the report as a sentence without a full stop.
@@ -96,7 +98,8 @@ func examine(r io.Reader, want Expected) (*verifier, error) {
 			v.report.Offset += int64(len(line)) + 1
 			continue
 		}
-		if errors.Is(err, errLong) {
+		var damaged *damagedError
+		if errors.Is(err, errLong) || errors.As(err, &damaged) {
 			v.broken(err)
 			return v, nil
 		}
@@ -117,6 +120,9 @@ type verifier struct {
 	signer   ed25519.PublicKey // of the first signature in this part
 	signedTo uint64            // the sequence number after the last signature, or of the part's first record
 	unsigned bool              // a part before is not signed to its end
+	rotated  bool              // the last record closes its file
+	file     int               // the number that the last log.rotate named
+	size     int64             // see resume
 }
 
 func (v *verifier) line(line []byte) error {
@@ -125,6 +131,8 @@ func (v *verifier) line(line []byte) error {
 		return err
 	}
 	switch {
+	case r.Seq != v.report.Records && v.report.Records == 0 && string(r.Type) == (Begun{}).Type():
+		return fmt.Errorf("it begins a further file, with record %d; the files before it are missing", r.Seq)
 	case r.Seq != v.report.Records:
 		return fmt.Errorf("it is record %d, where record %d belongs", r.Seq, v.report.Records)
 	case r.Prev != v.last:
@@ -132,7 +140,7 @@ func (v *verifier) line(line []byte) error {
 	case r.Seq > 0 && string(r.Session) != v.report.Session:
 		return fmt.Errorf("it is of session %q", r.Session)
 	}
-	if err := v.part(r); err != nil {
+	if err := errors.Join(v.turn(r), v.part(r)); err != nil {
 		return err
 	}
 	if err := v.signature(r); err != nil {
@@ -173,7 +181,7 @@ func (v *verifier) part(r Record) error {
 // signature checks a seal or a checkpoint, and that one is not missing.
 func (v *verifier) signature(r Record) error {
 	kind := string(r.Type)
-	if kind != (Seal{}).Type() && kind != (Checkpoint{}).Type() {
+	if kind != (Seal{}).Type() && kind != (Checkpoint{}).Type() && kind != (Rotated{}).Type() {
 		if v.key() != nil && r.Seq-v.signedTo >= checkpointEvery {
 			return errors.New("a signature is missing before it")
 		}
@@ -192,7 +200,7 @@ func (v *verifier) signature(r Record) error {
 }
 
 func (v *verifier) signed(r Record, s signature) error {
-	if len(s.PublicKey) == 0 && len(s.Signature) == 0 && v.sealed && v.key() == nil {
+	if len(s.PublicKey) == 0 && len(s.Signature) == 0 && (v.sealed || v.rotated) && v.key() == nil {
 		return nil
 	}
 	if key := v.key(); key != nil && !bytes.Equal(key, s.PublicKey) {
@@ -243,6 +251,8 @@ func (v *verifier) end() {
 		v.report.Why = fmt.Sprintf("%d bytes of a record that was not written to its end follow", v.report.Torn)
 	case v.sealed:
 		v.report.Verdict = Sealed
+	case v.rotated:
+		v.report.Why = "the file that follows is missing, or was not begun"
 	case v.report.Records == 0:
 		v.report.Why = "it is empty"
 	default:

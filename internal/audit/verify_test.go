@@ -6,6 +6,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
+	"fmt"
 	"math/rand/v2"
 	"os"
 	"os/exec"
@@ -290,22 +291,31 @@ func TestVerifierOfTheManual(t *testing.T) {
 	whole := written(t, 3, Options{})
 	lines := slices.Collect(bytes.Lines(whole))
 	sealed, died := ended(t, nil, false), ended(t, nil, true)
+	rotated := longEnded(t, 30, Options{})
+	files := bytesOf(t, rotated)
+	second := bytes.Index(files, []byte(`"type":"log.file"`))
+	second = bytes.LastIndexByte(files[:second], '\n') + 1
+	turn := bytes.Count(files[:second], []byte("\n"))
 	for want, log := range map[string][]byte{
-		"":                          decided(t, sealed, nil),
-		"unsealed after record 3\n": decided(t, died, nil),
-		"broken at line 6\n":        bytes.Replace(decided(t, sealed, nil), []byte(`"sealed":true`), []byte(`"sealed":null`), 1),
-		"unsealed after record 4\n": append(bytes.Join(slices.Collect(bytes.Lines(decided(t, sealed, nil)))[:5], nil), '{'),
-		"unsealed after record 1\n": bytes.Join(lines[:2], nil),
-		"unsealed after record 0\n": whole[:len(lines[0])+9],
-		"broken at line 3\n":        bytes.Replace(whole, []byte("echo 2"), []byte("echo 9"), 1),
-		"broken at line 2\n":        bytes.Join([][]byte{lines[0], lines[2]}, nil),
-		"broken at line 5\n":        append(bytes.Clone(whole), lines[3]...),
+		"":  decided(t, sealed, nil),
+		" ": files,
+		fmt.Sprintf("unsealed after record %d\n", turn-1): files[:second],
+		fmt.Sprintf("broken at line %d\n", turn+1):        bytes.Replace(files, []byte(`"type":"log.file"`), []byte(`"type":"log.fire"`), 1),
+		"unsealed after record 3\n":                       decided(t, died, nil),
+		"broken at line 6\n":                              bytes.Replace(decided(t, sealed, nil), []byte(`"sealed":true`), []byte(`"sealed":null`), 1),
+		"unsealed after record 4\n":                       append(bytes.Join(slices.Collect(bytes.Lines(decided(t, sealed, nil)))[:5], nil), '{'),
+		"unsealed after record 1\n":                       bytes.Join(lines[:2], nil),
+		"unsealed after record 0\n":                       whole[:len(lines[0])+9],
+		"broken at line 3\n":                              bytes.Replace(whole, []byte("echo 2"), []byte("echo 9"), 1),
+		"broken at line 2\n":                              bytes.Join([][]byte{lines[0], lines[2]}, nil),
+		"broken at line 5\n":                              append(bytes.Clone(whole), lines[3]...),
 	} {
 		path := filepath.Join(t.TempDir(), "log")
 		if err := os.WriteFile(path, log, 0o600); err != nil {
 			t.Fatal(err)
 		}
 		out, err := exec.Command("python3", "-c", script, path).CombinedOutput()
+		want = strings.TrimLeft(want, " ")
 		if string(out) != want || (err == nil) != (want == "") {
 			t.Errorf("%q, %v, not %q; %v", out, err, want, verify(t, log, Expected{}))
 		}

@@ -37,11 +37,12 @@ func (l *Log) write() {
 	w := l.writer
 	defer w.timer.Stop()
 	err := w.run()
-	if closed := l.file.Close(); err == nil {
-		err = closed
-	}
 	if err != nil {
 		l.fail(err)
+	}
+	l.packs.end() // while the file is locked: nobody takes the log for one that is over
+	if closed := l.file.Close(); err == nil && closed != nil {
+		l.fail(closed)
 	}
 	close(l.done)
 }
@@ -91,16 +92,41 @@ func (w *writer) put(b batch) error {
 	if len(b.lines) == 0 {
 		return nil
 	}
-	n, err := w.log.file.Write(b.lines)
+	done := 0
+	for _, c := range b.cuts {
+		if err := w.lines(b.lines[done:c.at], c.upTo); err != nil {
+			return err
+		}
+		if err := w.rotate(c); err != nil {
+			return err
+		}
+		done = c.at
+	}
+	return w.lines(b.lines[done:], b.upTo)
+}
+
+// lines writes whole records to one file.
+func (w *writer) lines(lines []byte, upTo uint64) error {
+	n, err := w.log.file.Write(lines)
 	if err != nil {
-		w.size += int64(bytes.LastIndexByte(b.lines[:n], '\n') + 1)
+		w.size += int64(bytes.LastIndexByte(lines[:n], '\n') + 1)
 		return errors.Join(err, w.log.file.Truncate(w.size))
 	}
 	w.size += int64(n)
-	w.written = b.upTo
+	w.written = upTo
 	if w.dirty.IsZero() {
 		w.dirty = time.Now()
 	}
+	return nil
+}
+
+// sync brings to disk what was written, while nobody else writes.
+func (w *writer) sync() error {
+	if err := w.log.file.Sync(); err != nil {
+		return err
+	}
+	w.dirty = time.Time{}
+	w.log.reached(w.written)
 	return nil
 }
 
@@ -160,6 +186,7 @@ func (w *writer) deadline() (time.Time, bool) {
 // A batch is what the writer takes at once.
 type batch struct {
 	lines  []byte
+	cuts   []fileEnd
 	upTo   uint64 // the sequence number after the last of them
 	urgent bool   // somebody waits; a flood is no reason to sync, only to write
 	last   bool   // with the seal
@@ -175,8 +202,8 @@ func (l *Log) take(spare []byte) (b batch, err error) {
 	if at, ok := l.nextCheckpoint(); ok && !time.Now().Before(at) && !l.sealed {
 		err = l.sign(&Checkpoint{})
 	}
-	b = batch{lines: l.queue, upTo: l.seq, urgent: l.urgent, last: l.sealed}
-	l.queue, l.urgent, l.flooded = spare[:0], false, false
+	b = batch{lines: l.queue, cuts: l.cuts, upTo: l.seq, urgent: l.urgent, last: l.sealed}
+	l.queue, l.cuts, l.urgent, l.flooded = spare[:0], nil, false, false
 	l.changed.Broadcast()
 	return b, err
 }

@@ -21,11 +21,12 @@ type keptLog struct {
 	Dir       string `json:"dir"`
 	Key       string `json:"key,omitempty"`
 	OnFailure string `json:"on_failure"`
+	Rotate    int64  `json:"rotate,omitempty"`
 }
 
 func keepLog(p policy) *keptLog {
 	a, home := p.effective.Profile.Audit, p.host.Files.Home
-	l := &keptLog{Dir: auditDir(a.Dir, home), OnFailure: a.OnFailure}
+	l := &keptLog{Dir: auditDir(a.Dir, home), OnFailure: a.OnFailure, Rotate: int64(a.Rotate)}
 	if a.Key != "" {
 		l.Key = expandHome(a.Key, home, home)
 	}
@@ -54,7 +55,7 @@ func (c *caller) openLedger(ch *changes) (*ledger, error) {
 	if err != nil {
 		c.voice.warnf("this part of the session's log is not signed: %s", err)
 	}
-	l.log, err = audit.Continue(where.Dir, audit.Options{Session: ch.kept.Info.ID, Key: key},
+	l.log, err = audit.Continue(where.Dir, audit.Options{Session: ch.kept.Info.ID, Key: key, Rotate: where.Rotate},
 		audit.Continued{Agentbox: audit.Text(version), UID: os.Getuid(), PID: os.Getpid()})
 	switch {
 	case err != nil && l.goesOn:
@@ -70,7 +71,7 @@ func (c *caller) openLedger(ch *changes) (*ledger, error) {
 func unrecordedHint(err error, path string) string {
 	switch {
 	case errors.Is(err, audit.ErrTampered):
-		return fmt.Sprintf(`"agentbox log verify %s" says where; when you have moved that file away, what you decide begins a new one`, path)
+		return fmt.Sprintf(`"agentbox log verify %s" says where; when you have moved its files away, what you decide begins a new one`, path)
 	case errors.Is(err, audit.ErrBusy):
 		return "wait until the other command has ended"
 	case errors.Is(err, fs.ErrPermission):

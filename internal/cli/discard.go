@@ -125,3 +125,8 @@ func (c *caller) wantsDiscard(ctx context.Context, o discardOptions, ch *changes
 	c.voice.notef("%s", nothingDiscarded)
 	return false, exitStatus(exitFailure)
 }
+
+// escapeGlob makes a directory's name stand for itself.
+func escapeGlob(dir string) string {
+	return strings.NewReplacer(`\`, `\\`, `*`, `\*`, `?`, `\?`, `[`, `\[`).Replace(dir)
+}

@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"path/filepath"
 	"time"
@@ -28,7 +27,7 @@ type gatherer struct {
 	s        *subject
 	bundle   *evidence.Bundle
 	shapes   audit.Redactor
-	log      []logPart
+	log      *audit.Snapshot  // nil: it was not found
 	verified audit.Report     // what is in log
 	start    *audit.Start     // nil: the log does not have it
 	wrote    []*audit.Changes // what the agent has written and nobody has decided about
@@ -48,7 +47,7 @@ const (
 
 // all collects everything. Its error is one of writing; what cannot be collected is noted. What changes soonest comes first.
 func (g *gatherer) all(ctx context.Context) error {
-	defer g.closeLog()
+	defer func() { g.log.Close() }()
 	for _, step := range []struct {
 		document string
 		collect  func(context.Context) error
@@ -327,10 +326,4 @@ func (g *gatherer) askToCut(texts []*audit.Text) error {
 		texts = texts[n:]
 	}
 	return nil
-}
-
-// copyLog adds one file of the log, as far as it had been written.
-func (g *gatherer) copyLog(p logPart) {
-	g.progress(p.name, p.size)
-	g.broken = cmp.Or(g.broken, g.bundle.Copy(p.name, "the session's log", io.NewSectionReader(p.file, 0, p.size), p.size))
 }

@@ -2,13 +2,13 @@ package cli
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
 	"io"
-	"os"
+	"iter"
 	"path"
-	"path/filepath"
 	"strings"
 
 	"agentbox/internal/audit"
@@ -18,55 +18,50 @@ import (
 // maxEgress is how many records of what left are in a document of their own. All are in the log.
 const maxEgress = 2000
 
-// A logPart is a file of the session's log as far as it had been written when it was looked at.
-type logPart struct {
-	file *os.File
-	size int64
-	name string // in the bundle
-}
-
-// takeLog adds the log byte by byte, and what verification says of these bytes.
+// takeLog adds the log byte by byte, file by file, and what verification says of these bytes.
 func (g *gatherer) takeLog(context.Context) error {
 	if g.s.log == "" {
 		return errors.Join(errors.New("the session's log was not found"), g.s.lost)
 	}
-	f, err := audit.Open(g.s.log)
+	log, err := audit.Take(g.s.log)
 	if err != nil {
 		return err
 	}
-	st, err := f.Stat()
+	g.log = log
+	for _, f := range log.Files {
+		name := path.Join("log", f.Name)
+		g.progress(name, f.Size)
+		g.broken = cmp.Or(g.broken, g.bundle.Copy(name, "the session's log", f.Bytes(), f.Size))
+	}
+	records, err := log.Reader()
 	if err != nil {
-		f.Close()
 		return err
 	}
-	g.log = append(g.log, logPart{f, st.Size(), path.Join("log", filepath.Base(g.s.log))})
-	for _, p := range g.log {
-		g.copyLog(p)
-	}
-	if g.verified, err = audit.Verify(g.read(), audit.Expected{}); err != nil {
+	if g.verified, err = audit.Verify(records, audit.Expected{}); err != nil {
 		return err
 	}
 	return g.addJSON("verification.json", "what verification says of the log that is here", g.verified)
 }
 
-func (g *gatherer) closeLog() {
-	for _, p := range g.log {
-		p.file.Close()
+// records reads what was taken of the log.
+func (g *gatherer) records(f audit.Filter) (iter.Seq2[audit.Record, error], error) {
+	if g.log == nil {
+		return nil, errNothing("there is no log to make it of")
 	}
-}
-
-// read reads what was taken of the log, from its beginning.
-func (g *gatherer) read() io.Reader {
-	var all []io.Reader
-	for _, p := range g.log {
-		all = append(all, io.NewSectionReader(p.file, 0, p.size))
+	r, err := g.log.Reader()
+	if err != nil {
+		return nil, err
 	}
-	return io.MultiReader(all...)
+	return audit.Read(r, f), nil
 }
 
 // policy adds the effective policy as the log has it, on which nobody has acted since.
 func (g *gatherer) policy(context.Context) error {
-	for r, err := range audit.Read(g.read(), audit.Filter{Types: []string{(audit.Start{}).Type()}}) {
+	records, err := g.records(audit.Filter{Types: []string{(audit.Start{}).Type()}})
+	if err != nil {
+		return err
+	}
+	for r, err := range records {
 		if err != nil {
 			return err
 		}
@@ -84,9 +79,13 @@ func (g *gatherer) policy(context.Context) error {
 
 // egress adds the latest records of what left. A log that was changed is read as far as it was not.
 func (g *gatherer) egress(context.Context) error {
+	records, err := g.records(audit.Filter{Types: []string{"network", "credential", "budget"}})
+	if err != nil {
+		return err
+	}
 	var lines []string
 	var broken error
-	for r, err := range audit.Read(g.read(), audit.Filter{Types: []string{"network", "credential", "budget"}}) {
+	for r, err := range records {
 		if err != nil {
 			broken = err
 			break
@@ -101,14 +100,15 @@ func (g *gatherer) egress(context.Context) error {
 
 // reports adds the impact report, in each of its forms.
 func (g *gatherer) reports(context.Context) error {
-	if g.log == nil {
-		return errNothing("there is no log to make it of")
+	records, err := g.records(audit.Filter{})
+	if err != nil {
+		return err
 	}
 	m := report.Meanwhile{Changes: g.wrote}
 	if g.s.live {
 		m.State = g.s.info.State
 	}
-	r := report.From(audit.Records(g.read()), g.verified, m)
+	r := report.From(records, g.verified, m)
 	for _, form := range []struct {
 		name, what string
 		write      func(io.Writer) error

@@ -3,9 +3,7 @@ package cli
 import (
 	"errors"
 	"fmt"
-	"os"
-	"path/filepath"
-	"strings"
+	"slices"
 
 	"agentbox/internal/audit"
 	"agentbox/internal/session"
@@ -83,14 +81,14 @@ func (c *caller) subject(dir, prefix string) (*subject, error) {
 	if s.id = s.info.ID; err != nil {
 		var unlogged error
 		if s.log, unlogged = findLog(dir, prefix); unlogged == nil {
-			s.id = strings.TrimSuffix(filepath.Base(s.log), ".jsonl")
+			s.id = audit.SessionOf(s.log)
 		} else if s.info, err = session.Pick(distinct(infos), prefix, project); err != nil {
 			return nil, unlogged
 		} else {
 			s.id = s.info.ID
 		}
 	} else if prefix != "" {
-		if other, err := findLog(dir, prefix); err == nil && filepath.Base(other) != filepath.Base(audit.Path("", s.id)) {
+		if other, err := findLog(dir, prefix); err == nil && audit.SessionOf(other) != s.id {
 			return nil, &plainError{err: fmt.Errorf("%q begins the IDs of several sessions", prefix), hint: "write more of it"}
 		}
 	}
@@ -124,9 +122,9 @@ func (s *subject) know(live, dead []session.Info, records []session.Kept) {
 func (s *subject) findLog(dir string) (string, error) {
 	if dir == "" && s.kept != nil && s.kept.Workspace != "" {
 		if rules, err := readRules(s.kept.Workspace); err == nil && rules.Log != nil {
-			path := audit.Path(rules.Log.Dir, s.id)
-			if _, err := os.Lstat(path); err == nil {
-				return path, nil
+			logs, _ := audit.Logs(rules.Log.Dir)
+			if slices.ContainsFunc(logs, func(l audit.Stored) bool { return l.Session == s.id }) {
+				return audit.Path(rules.Log.Dir, s.id), nil
 			}
 		}
 	}

@@ -5,15 +5,12 @@ import (
 	"context"
 	"fmt"
 	"iter"
-	"os"
-	"path/filepath"
 	"strings"
 	"time"
 
 	cli "github.com/urfave/cli/v2"
 
 	"agentbox/internal/audit"
-	"agentbox/launch"
 )
 
 type logOptions struct {
@@ -27,7 +24,7 @@ type logOptions struct {
 func newLog(c *caller) *cli.Command {
 	return &cli.Command{
 		Name: "log", Usage: "print the record of a session", UsageText: "agentbox log [options] [ID]",
-		Description: "ID may be a unique beginning; without it, the latest session of this project is meant. \"log verify\" checks that nobody\nchanged the record.",
+		Description: "ID may be a unique beginning; without it, the latest session of this project is meant. \"log verify\" checks that nobody\nchanged the record, \"log report\" sums it up, \"log prune\" removes old ones. The ID \"retention\" stands for the record of logs that were removed.",
 		Flags: []cli.Flag{
 			&cli.BoolFlag{Name: "follow", Aliases: []string{"f"}, Usage: "go on until the session ends"},
 			&cli.StringSliceFlag{Name: "type", Usage: "only records of the type `TYPE`, or of a group of types (\"session\")"},
@@ -35,7 +32,7 @@ func newLog(c *caller) *cli.Command {
 			&cli.BoolFlag{Name: "json", Usage: "print the records as they are in the log, a line each"},
 			logDirFlag(),
 		},
-		Subcommands: []*cli.Command{newLogVerify(c), newLogReport(c)},
+		Subcommands: []*cli.Command{newLogVerify(c), newLogReport(c), newLogPrune(c)},
 		Action: func(ctx *cli.Context) error {
 			if err := wantArgs(ctx, 1); err != nil {
 				return err
@@ -156,6 +153,12 @@ func laterSummary(e audit.Event, r audit.Record) string {
 			return fmt.Sprintf("a further part by user %d; the one before has no seal", e.UID)
 		}
 		return fmt.Sprintf("a further part by user %d", e.UID)
+	case *audit.Rotated:
+		return fmt.Sprintf("%d records; file %d ends here", e.Records, e.File)
+	case *audit.Begun:
+		return fmt.Sprintf("file %d begins after %d records", e.File, e.Records)
+	case *audit.Removed:
+		return removedSummary(e)
 	case *audit.Changes:
 		return changesSummary(e)
 	case *audit.ApplyBegin:
@@ -180,85 +183,4 @@ func argvText(argv []audit.Text) string {
 		words[i] = string(a)
 	}
 	return shorten(commandLine(words), 120)
-}
-
-// findLog finds the log of a session, or of the latest one of this project.
-func findLog(dir, id string) (string, error) {
-	dir, project, err := logDir(dir)
-	if err != nil {
-		return "", err
-	}
-	files, err := filepath.Glob(filepath.Join(escapeGlob(dir), "*.jsonl"))
-	if err != nil {
-		return "", err
-	}
-	var found []string
-	newest := time.Time{}
-	for _, path := range files {
-		name := strings.TrimSuffix(filepath.Base(path), ".jsonl")
-		if id != "" {
-			if strings.HasPrefix(name, id) {
-				found = append(found, path)
-			}
-			continue
-		}
-		if st, err := os.Stat(path); err == nil && st.ModTime().After(newest) && inside(project, workspaceOf(path)) {
-			newest, found = st.ModTime(), []string{path}
-		}
-	}
-	switch {
-	case len(found) == 1:
-		return found[0], nil
-	case len(found) > 1:
-		return "", &plainError{err: fmt.Errorf("%q begins the IDs of %d sessions", id, len(found)), hint: "write more of it"}
-	case id != "":
-		return "", &plainError{err: fmt.Errorf("no session %q is on record in %s", id, dir)}
-	}
-	return "", &plainError{err: fmt.Errorf("no session of this project is on record in %s", dir), hint: "name one by its ID"}
-}
-
-// escapeGlob makes a directory's name stand for itself.
-func escapeGlob(dir string) string {
-	return strings.NewReplacer(`\`, `\\`, `*`, `\*`, `?`, `\?`, `[`, `\[`).Replace(dir)
-}
-
-// workspaceOf reads a log's first record.
-func workspaceOf(path string) string {
-	f, err := audit.Open(path)
-	if err != nil {
-		return ""
-	}
-	defer f.Close()
-	for r, err := range audit.Records(f) {
-		if err != nil {
-			break
-		}
-		if e, err := r.Event(); err == nil {
-			if s, ok := e.(*audit.Start); ok {
-				return string(s.Workspace)
-			}
-		}
-		break
-	}
-	return "\x00" // below which nothing lies
-}
-
-// logDir is where the profile that holds here keeps its logs.
-func logDir(dir string) (logs, project string, err error) {
-	h, err := launch.Probe()
-	if err != nil {
-		return "", "", err
-	}
-	if dir != "" {
-		return dir, h.Dir, nil
-	}
-	l, err := newLoader(h)
-	if err != nil {
-		return "", "", err
-	}
-	p, err := l.load(profileOptions{})
-	if err != nil {
-		return "", "", err
-	}
-	return auditDir(p.effective.Profile.Audit.Dir, h.Files.Home), h.Dir, nil
 }

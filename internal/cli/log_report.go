@@ -96,7 +96,7 @@ func (c *caller) stateOf(path string) string {
 		return ""
 	}
 	for _, one := range list {
-		if filepath.Base(path) == filepath.Base(audit.Path("", one.ID)) {
+		if audit.SessionOf(path) == one.ID {
 			return one.State
 		}
 	}
@@ -106,16 +106,12 @@ func (c *caller) stateOf(path string) string {
 // readReport reads a log twice: what verification says stands at the head. A log that grows meanwhile is read as far as
 // it was verified, and a little further.
 func readReport(path, state string) (*report.Report, error) {
+	verification, err := audit.VerifyAll(path, audit.Expected{})
+	if err != nil {
+		return nil, err
+	}
 	f, err := audit.OpenAll(path)
 	if err != nil {
-		return nil, err
-	}
-	verification, err := audit.Verify(f, audit.Expected{})
-	f.Close()
-	if err != nil {
-		return nil, err
-	}
-	if f, err = audit.OpenAll(path); err != nil {
 		return nil, err
 	}
 	defer f.Close()

@@ -15,7 +15,7 @@ import (
 func newLogVerify(c *caller) *cli.Command {
 	return &cli.Command{
 		Name: "verify", Usage: "check that nobody changed the record of a session", UsageText: "agentbox log verify [options] [ID or FILE]",
-		Description: "Says \"sealed\", \"unsealed after record N\" (a crash, or a cut) or \"broken at line N\", and ends with 0 only for the first. Without\n" +
+		Description: "All files of the session are read, the compressed ones among them, whichever of them FILE is.\nSays \"sealed\", \"unsealed after record N\" (a crash, or a cut) or \"broken at line N\", and ends with 0 only for the first. Without\n" +
 			"--key or --last-hash, a log that somebody replaced as a whole does not show.",
 		Flags: []cli.Flag{
 			&cli.StringFlag{Name: "key", Usage: "the seal must be signed by the public key in `FILE` (openssl pkey -pubout)"},
@@ -62,12 +62,7 @@ func verifyLog(ctx *cli.Context, c *caller) error {
 			return err
 		}
 	}
-	f, err := audit.Open(path)
-	if err != nil {
-		return err
-	}
-	defer f.Close()
-	report, err := audit.Verify(f, want)
+	report, err := audit.VerifyAll(path, want)
 	if err != nil {
 		return err
 	}
@@ -91,6 +86,9 @@ func (c *caller) verdict(path string, r audit.Report, asJSON bool) error {
 func verdictText(r audit.Report) string {
 	switch r.Verdict {
 	case audit.Broken:
+		if r.File != "" {
+			return fmt.Sprintf("broken at line %d (byte %d of all files, in %s): %s", r.Line, r.Offset, r.File, r.Why)
+		}
 		return fmt.Sprintf("broken at line %d (byte %d): %s", r.Line, r.Offset, r.Why)
 	case audit.Sealed:
 	default:
@@ -102,6 +100,9 @@ func verdictText(r audit.Report) string {
 	text := fmt.Sprintf("sealed, %d records", r.Records)
 	if r.Parts > 1 {
 		text += fmt.Sprintf(" in %d parts", r.Parts)
+	}
+	if r.Files > 1 {
+		text += fmt.Sprintf(" in %d files", r.Files)
 	}
 	switch {
 	case r.Signed:

@@ -40,7 +40,8 @@ func newPrune(c *caller) *cli.Command {
 		Name: "prune", Usage: "remove what is kept of old sessions", UsageText: "agentbox prune [options] [ID ...]",
 		Description: "Removed are the results and the kept output of sessions that have ended; those that are named, whatever their age, or all that\n" +
 			"ended more than 30 days ago. A session with changes that nobody applied or discarded stays, unless --changes is given; it is\n" +
-			"recorded in the session's log then, as with \"agentbox discard\". The logs stay, and no project is touched.\n" +
+			"recorded in the session's log then, as with \"agentbox discard\". The logs stay (see \"agentbox log prune\"), and no project is\n" +
+			"touched.\n" +
 			"A terminal is asked first. Without one, --changes needs --yes, too.",
 		Flags: []cli.Flag{
 			&cli.StringFlag{Name: "older-than", DefaultText: pruneAge, Usage: "only sessions that ended longer ago than `DURATION`, as in 12h or 90d"},
@@ -71,10 +72,10 @@ func (c *caller) pruneOptionsFrom(ctx *cli.Context) (pruneOptions, error) {
 	d, err := profile.ParseDuration(text)
 	o.olderThan = time.Duration(d)
 	silent := !o.yes && !o.dryRun
-	dashed := slices.IndexFunc(o.ids, func(id string) bool { return strings.HasPrefix(id, "-") })
+	if err := idsOnly("prune", o.ids); err != nil {
+		return o, err
+	}
 	switch {
-	case dashed >= 0:
-		return o, &usageError{msg: fmt.Sprintf("prune does not take %q", o.ids[dashed]), hint: "options go before the arguments"}
 	case err != nil:
 		return o, &usageError{msg: fmt.Sprintf("--older-than: %s", err), hint: "write it as in 12h or 90d"}
 	case o.all && aged:
@@ -87,6 +88,17 @@ func (c *caller) pruneOptionsFrom(ctx *cli.Context) (pruneOptions, error) {
 		return o, &usageError{msg: "there is no terminal to ask on", hint: "give --yes, or --dry-run to look first"}
 	}
 	return o, nil
+}
+
+// idsOnly refuses an option behind an ID, which the library takes for another ID.
+func idsOnly(command string, ids []string) error {
+	if at := slices.IndexFunc(ids, func(id string) bool { return strings.HasPrefix(id, "-") }); at >= 0 {
+		return &usageError{msg: fmt.Sprintf("%s does not take %q", command, ids[at]), hint: "options go before the arguments"}
+	}
+	if slices.Contains(ids, "") {
+		return &usageError{msg: "an ID is empty", hint: helpHint(command)}
+	}
+	return nil
 }
 
 // A pruned session is one that was removed, or would be.
@@ -169,9 +181,6 @@ func (o pruneOptions) named(records []session.Kept) ([]session.Kept, error) {
 	}
 	names := map[string]bool{}
 	for _, id := range o.ids {
-		if id == "" {
-			return nil, &usageError{msg: "an ID is empty", hint: helpHint("prune")}
-		}
 		info, err := session.Pick(infos, id, "")
 		if err != nil {
 			return nil, &plainError{err: err, hint: `"agentbox ps --all" lists the sessions`}
@@ -200,7 +209,7 @@ func stillRuns(id string) error {
 
 // agreed asks a person, when there is one.
 func (p *pruning) agreed(ctx context.Context) (bool, error) {
-	if len(p.list) == 0 || p.o.yes || p.o.dryRun || !p.c.canAsk() {
+	if len(p.list) == 0 || p.o.yes || p.o.dryRun {
 		return true, nil
 	}
 	lost := ""
@@ -211,15 +220,23 @@ func (p *pruning) agreed(ctx context.Context) (bool, error) {
 	default:
 		lost = fmt.Sprintf(", %d of them with changes that are lost for ever", n)
 	}
-	p.c.voice.ask("remove what is kept of %s%s? [y/N]", counted(len(p.list), "session", "sessions"), lost)
-	answer, err := p.c.hear(lineReader(ctx, p.c.in))
+	return p.c.confirm(ctx, fmt.Sprintf("remove what is kept of %s%s?", counted(len(p.list), "session", "sessions"), lost))
+}
+
+// confirm asks before something is removed; where nobody is there to ask, the command line has decided.
+func (c *caller) confirm(ctx context.Context, question string) (bool, error) {
+	if !c.canAsk() {
+		return true, nil
+	}
+	c.voice.ask("%s [y/N]", question)
+	answer, err := c.hear(lineReader(ctx, c.in))
 	if err != nil && !errors.Is(err, io.EOF) {
-		return false, p.c.left(ctx, err, nothingRemoved)
+		return false, c.left(ctx, err, nothingRemoved)
 	}
 	if a := strings.ToLower(answer); a == "y" || a == "yes" {
 		return true, nil
 	}
-	p.c.voice.notef("%s", nothingRemoved)
+	c.voice.notef("%s", nothingRemoved)
 	return false, exitStatus(exitFailure)
 }
 

@@ -44,6 +44,7 @@ type recorder struct {
 	sampling context.CancelFunc
 	sampled  sync.WaitGroup
 	secrets  audit.Redactor
+	upkeep   audit.Upkeep
 }
 
 // hide keeps a secret out of every record from here on.
@@ -72,7 +73,8 @@ func (c *caller) record(id string, p policy) (*recorder, error) {
 	}
 	key, err := signingKey(a.Key, p.host.Files.Home)
 	if err == nil {
-		r.log, err = audit.Create(auditDir(a.Dir, p.host.Files.Home), audit.Options{Session: id, Key: key, Secrets: &r.secrets, Failed: r.failed})
+		r.upkeep = upkeep(a, auditDir(a.Dir, p.host.Files.Home), key)
+		r.log, err = audit.Create(r.upkeep.Dir, audit.Options{Session: id, Key: key, Secrets: &r.secrets, Rotate: int64(a.Rotate), Failed: r.failed})
 	}
 	if err != nil && !r.goesOn {
 		return nil, &launch.MissingError{Layer: "audit log", Err: err, Remedy: `name a directory that you may write as audit.dir, or let the log go: audit.on_failure = "continue"`}

@@ -103,6 +103,7 @@ func run(ctx context.Context, o runOptions, c *caller) error {
 		}
 	}
 	r.kept.offer(ctx, o, r)
+	r.record.tend()
 	return err
 }
 

@@ -1,0 +1,57 @@
+package cli
+
+import (
+	"context"
+	"crypto/ed25519"
+	"errors"
+	"sync"
+	"time"
+
+	"agentbox/internal/audit"
+	"agentbox/internal/session"
+	"agentbox/profile"
+)
+
+// tending is how long a run looks after old logs when its session is over. What is left then is for the next one.
+const tending = 2 * time.Second
+
+// upkeep is what the profile says of a directory of logs.
+func upkeep(a profile.Audit, dir string, key ed25519.PrivateKey) audit.Upkeep {
+	return audit.Upkeep{Dir: dir, Retain: time.Duration(a.Retain), MaxSize: int64(a.MaxSize), Keep: undecided(), Key: key, Agentbox: version}
+}
+
+// undecided tells the sessions whose logs must stay: those that run, and those with changes that nobody has decided about.
+// They are looked up when the first log is asked about; where that fails, all stay.
+func undecided() func(session string) bool {
+	look := sync.OnceValues(func() (map[string]bool, error) {
+		root, err := recordsDir()
+		if err != nil {
+			return nil, err
+		}
+		records, err := session.Records(root)
+		if err != nil && len(records) == 0 {
+			return nil, err
+		}
+		stay := map[string]bool{}
+		for _, k := range records { // one that cannot be read counts as one with changes
+			stay[k.Info.ID] = k.Workspace != "" || k.Info.State == session.Running || k.Info.State == session.Unreadable
+		}
+		return stay, nil
+	})
+	return func(id string) bool {
+		stay, err := look()
+		return err != nil || stay[id]
+	}
+}
+
+// tend looks after the logs of earlier sessions. Nothing of this one depends on it.
+func (r *recorder) tend() {
+	if r == nil || r.log == nil {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), tending)
+	defer cancel()
+	if err := r.upkeep.Run(ctx); err != nil && !errors.Is(err, audit.ErrBusy) {
+		r.c.voice.warnf("old logs could not be looked after: %s", err)
+	}
+}
