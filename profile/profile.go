@@ -172,6 +172,8 @@ type Audit struct {
 	Key       string   `toml:"key" json:"key"`
 	Retain    Duration `toml:"retain" json:"retain"`
 	Archive   string   `toml:"archive" json:"archive"`
+
+	ArchiveToken string `toml:"archive_token" json:"archive_token"`
 }
 
 // Alert is one odd thing to watch for, and what to do when it happens.

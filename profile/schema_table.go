@@ -193,8 +193,10 @@ var schemaTable = []Key{
 		Meaning: "A file with an ed25519 key that signs the log's seal, as `openssl genpkey -algorithm ed25519` writes it. Without one, a log that somebody replaced as a whole does not show."},
 	{Path: "audit.retain", Type: TypeDuration, Unit: "time", Default: "90d", Direction: Never,
 		Meaning: "How long closed logs are kept."},
-	{Path: "audit.archive", Type: TypeString, Direction: Never,
-		Meaning: "Directory that closed logs are moved to."},
+	{Path: "audit.archive", Type: TypeString, Direction: Never, Built: true,
+		Meaning: "Where closed logs are copied to: a directory, `command:PROGRAM ARGS`, `https://HOST/PATH/`, or `s3://BUCKET/PREFIX?endpoint=URL&region=REGION`. Plain `http://` is for the host's loopback. Nothing that is there already is overwritten."},
+	{Path: "audit.archive_token", Type: TypeString, Direction: Never, Built: true,
+		Meaning: "What the archive wants to see, as a reference to a secret (`env:NAME`, `file:PATH`, `command:PROGRAM ARGS`): the token of an HTTPS server, or `ACCESS_KEY:SECRET_KEY` of a bucket, with `:SESSION_TOKEN` behind it where there is one."},
 
 	{Path: "alert", Type: TypeRows, ID: "name", Direction: Superset,
 		Meaning: "One odd thing to watch for."},

@@ -35,7 +35,7 @@ func newLog(c *caller) *cli.Command {
 			&cli.BoolFlag{Name: "json", Usage: "print the records as they are in the log, a line each"},
 			logDirFlag(),
 		},
-		Subcommands: []*cli.Command{newLogVerify(c), newLogReport(c)},
+		Subcommands: []*cli.Command{newLogVerify(c), newLogReport(c), newLogArchive(c)},
 		Action: func(ctx *cli.Context) error {
 			if err := wantArgs(ctx, 1); err != nil {
 				return err

@@ -26,7 +26,7 @@ func (p policy) ownPlaces(l *loader) profile.Findings {
 			}
 		}
 	}
-	settings := []string{l.config, l.system}
+	settings := append([]string{l.config, l.system}, p.archivePlace()...)
 	check("workspace.path", p.host.Files.Workspace.Path, sessions...)
 	if p.effective.Profile.Workspace.Mode == "rw" {
 		check("workspace.path", p.host.Files.Workspace.Path, settings...)
@@ -40,6 +40,20 @@ func (p policy) ownPlaces(l *loader) profile.Findings {
 		}
 	}
 	return found
+}
+
+// archivePlace is what of this host the archive of logs is, or is made by.
+func (p policy) archivePlace() []string {
+	a, err := profile.ParseArchive(p.effective.Profile.Audit.Archive)
+	home := p.host.Files.Home
+	switch {
+	case err != nil:
+	case a.Kind == profile.ArchiveDir:
+		return []string{expandHome(a.Path, home, home)}
+	case a.Kind == profile.ArchiveCommand:
+		return []string{expandHome(a.Argv[0], home, home)}
+	}
+	return nil
 }
 
 // shownSecrets finds files with a secret that the agent could read itself.
@@ -57,6 +71,7 @@ func (p policy) shownSecrets() profile.Findings {
 		check(fmt.Sprintf("credential[%d].source", i), c.Source)
 	}
 	check("network.upstream_proxy_auth", p.effective.Profile.Network.UpstreamAuth)
+	check("audit.archive_token", p.effective.Profile.Audit.ArchiveToken)
 	return found
 }
 
