@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"os/exec"
+	"runtime"
 	"strconv"
 	"syscall"
 	"time"
@@ -50,6 +51,9 @@ func (c *command) put(ctx context.Context, o *object) error {
 		_ = cmd.Cancel() // before the program sees an end that is none
 	}}
 	cmd.Stdin = in
+	cmd.SysProcAttr.Pdeathsig = syscall.SIGKILL // of this thread, which must not end before the program
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
 	err = cmd.Run() // what it says is not kept: it may hold a secret of its own
 	o.at("called")
 	return c.verdict(ctx, err, in.body.failure())

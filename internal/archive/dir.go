@@ -47,7 +47,7 @@ func (d *directory) find(_ context.Context, o *object) (presence, error) {
 	defer f.Close()
 	found, err := o.sameContent(f)
 	if err == nil && found == same { // a pass that was killed may not have come to this
-		err = errors.Join(f.Sync(), syncDir(root))
+		err = errors.Join(f.Sync(), settle(root, o.name))
 	}
 	return found, err
 }
@@ -145,10 +145,11 @@ func publish(dir *os.File, part, name string) error {
 	return nil
 }
 
-func syncDir(root *os.Root) error {
+// settle ends what a pass that was killed behind its link had begun.
+func settle(root *os.Root, name string) error {
 	dir, err := root.Open(".")
 	if err != nil {
 		return err
 	}
-	return errors.Join(dir.Sync(), dir.Close())
+	return errors.Join(clean(root, dir, name), dir.Sync(), dir.Close())
 }
