@@ -44,14 +44,13 @@ func (p policy) ownPlaces(l *loader) profile.Findings {
 
 // archivePlace is what of this host the archive of logs is, or is made by.
 func (p policy) archivePlace() []string {
-	a, err := profile.ParseArchive(p.effective.Profile.Audit.Archive)
-	home := p.host.Files.Home
+	a, err := archiveAt(p.effective.Profile.Audit.Archive, p.host.Files.Home)
 	switch {
-	case err != nil:
+	case err != nil: // there is none
 	case a.Kind == profile.ArchiveDir:
-		return []string{expandHome(a.Path, home, home)}
+		return []string{a.Path}
 	case a.Kind == profile.ArchiveCommand:
-		return []string{expandHome(a.Argv[0], home, home)}
+		return []string{a.Argv[0]}
 	}
 	return nil
 }

@@ -60,22 +60,48 @@ func (c *caller) ship(ctx context.Context, dir string, p policy) error {
 	return nil
 }
 
-// open makes ready what files are sent with. The function that it returns forgets the token.
-func (s shipment) open(ctx context.Context) (*archive.Destination, func(), error) {
-	a, err := profile.ParseArchive(s.to)
-	if err != nil {
-		return nil, nil, fmt.Errorf("audit.archive %w", err)
+// shipped answers whether the profile's archive has a closed log as it is here, so that it may be removed. Nil is that the
+// profile names no archive.
+func shipped(dir string, a profile.Audit, home string) (func(name string) bool, error) {
+	if a.Archive == "" {
+		return nil, nil
 	}
-	home := s.host.Files.Home
-	access := archive.Access{Place: outside.Place{Home: home, Workspace: s.project(), Path: filepath.SplitList(os.Getenv("PATH"))}}
+	to, err := archiveAt(a.Archive, home)
+	if err != nil {
+		return nil, err
+	}
+	return archive.Shipped(dir, to.String()), nil
+}
+
+// archiveAt is an archive whose paths are written in full, which is how the ledger names it.
+func archiveAt(text, home string) (profile.Archive, error) {
+	a, err := profile.ParseArchive(text)
+	if err != nil {
+		return a, fmt.Errorf("audit.archive %w", err)
+	}
 	switch a.Kind {
 	case profile.ArchiveDir:
 		a.Path = expandHome(a.Path, home, home)
+	case profile.ArchiveCommand:
+		a.Argv[0] = expandHome(a.Argv[0], home, home)
+	}
+	return a, nil
+}
+
+// open makes ready what files are sent with. The function that it returns forgets the token.
+func (s shipment) open(ctx context.Context) (*archive.Destination, func(), error) {
+	home := s.host.Files.Home
+	a, err := archiveAt(s.to, home)
+	if err != nil {
+		return nil, nil, err
+	}
+	access := archive.Access{Place: outside.Place{Home: home, Workspace: s.project(), Path: filepath.SplitList(os.Getenv("PATH"))}}
+	switch a.Kind {
+	case profile.ArchiveDir:
 		if inside(resolveLonger(a.Path), resolveLonger(s.dir)) {
 			return nil, nil, fmt.Errorf("%s lies in the directory of the logs, %s", a.Path, s.dir)
 		}
 	case profile.ArchiveCommand:
-		a.Argv[0] = expandHome(a.Argv[0], home, home)
 		if err := ofNoProject(a.Argv[0], home); err != nil {
 			return nil, nil, err
 		}
