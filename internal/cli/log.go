@@ -27,7 +27,7 @@ type logOptions struct {
 func newLog(c *caller) *cli.Command {
 	return &cli.Command{
 		Name: "log", Usage: "print the record of a session", UsageText: "agentbox log [options] [ID]",
-		Description: "ID may be a unique beginning; without it, the latest session of this project is meant. \"log verify\" checks that nobody\nchanged the record.",
+		Description: "ID may be a unique beginning; without it, the latest session of this project is meant. \"log verify\" checks that nobody\nchanged the record, \"log archive\" copies closed logs to another place.",
 		Flags: []cli.Flag{
 			&cli.BoolFlag{Name: "follow", Aliases: []string{"f"}, Usage: "go on until the session ends"},
 			&cli.StringSliceFlag{Name: "type", Usage: "only records of the type `TYPE`, or of a group of types (\"session\")"},
