@@ -17,6 +17,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"agentbox/internal/boxtest"
 	"agentbox/internal/outside"
 	"agentbox/internal/secret"
 	"agentbox/profile"
@@ -30,7 +31,7 @@ func TestMain(m *testing.M) {
 		fmt.Println(shipAndDie(os.Getenv(killEnv)))
 		os.Exit(3)
 	}
-	os.Exit(m.Run())
+	os.Exit(boxtest.Main(m))
 }
 
 // closedLogs makes a directory of the person's with closed logs of some sizes, beside what is none.

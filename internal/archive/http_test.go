@@ -44,6 +44,7 @@ func TestServersInTrouble(t *testing.T) {
 	status := func(code, times int) func(http.ResponseWriter, *http.Request, int) bool {
 		return func(w http.ResponseWriter, r *http.Request, n int) bool {
 			if r.Method == http.MethodPut && n <= times {
+				_, _ = io.Copy(io.Discard, r.Body)
 				w.WriteHeader(code)
 				return true
 			}
@@ -55,29 +56,36 @@ func TestServersInTrouble(t *testing.T) {
 		want    string // "" is shipped, or found there
 		stored  bool
 		puts    int
+		size    int
 	}{
-		"500 twice, and then it takes it":   {status(500, 2), "", true, 3},
-		"500 for ever":                      {status(500, 100), "PUT is answered with 500 Internal Server Error (3 attempts)", false, 3},
-		"429 once":                          {status(429, 1), "", true, 2},
-		"400":                               {status(400, 1), "PUT is answered with 400 Bad Request", false, 1},
-		"413":                               {status(413, 1), "PUT is answered with 413 Request Entity Too Large", false, 1},
-		"403":                               {status(403, 1), "PUT is answered with 403 Forbidden", false, 1},
-		"507":                               {status(507, 1), "PUT is answered with 507 Insufficient Storage", false, 1},
-		"202, which is no promise":          {status(202, 1), "PUT is answered with 202 Accepted", false, 1},
-		"412, and there is nothing":         {status(412, 100), "refused the name as taken, and has nothing under it (3 attempts)", false, 3},
-		"412 once, and then there is a way": {status(412, 1), "", true, 2},
+		"500 twice, and then it takes it":   {status(500, 2), "", true, 3, 0},
+		"500 for ever":                      {status(500, 100), "PUT is answered with 500 Internal Server Error (3 attempts)", false, 3, 0},
+		"429 once":                          {status(429, 1), "", true, 2, 0},
+		"400":                               {status(400, 1), "PUT is answered with 400 Bad Request", false, 1, 0},
+		"413":                               {status(413, 1), "PUT is answered with 413 Request Entity Too Large", false, 1, 0},
+		"403":                               {status(403, 1), "PUT is answered with 403 Forbidden", false, 1, 0},
+		"507":                               {status(507, 1), "PUT is answered with 507 Insufficient Storage", false, 1, 0},
+		"202, which is no promise":          {status(202, 1), "PUT is answered with 202 Accepted", false, 1, 0},
+		"412, and there is nothing":         {status(412, 100), "refused the name as taken, and has nothing under it (3 attempts)", false, 3, 0},
+		"412 once, and then there is a way": {status(412, 1), "", true, 2, 0},
 		"a reset in the middle of the body": {func(w http.ResponseWriter, r *http.Request, n int) bool {
 			if n == 1 {
 				reset(w, r)
 			}
 			return n == 1
-		}, "", true, 2},
+		}, "", true, 2, 0},
+		"a yes before it was read": {func(w http.ResponseWriter, r *http.Request, n int) bool {
+			if n > 0 {
+				w.WriteHeader(http.StatusCreated)
+			}
+			return n > 0
+		}, "it was answered with 201 before all of it was sent (3 attempts)", false, 3, 20_000_000}, // more than sockets hold
 		"resets for ever": {func(w http.ResponseWriter, r *http.Request, n int) bool {
 			if n > 0 {
 				reset(w, r)
 			}
 			return n > 0
-		}, "(3 attempts)", false, 3},
+		}, "(3 attempts)", false, 3, 0},
 	} {
 		t.Run(name, func(t *testing.T) {
 			var puts atomic.Int32
@@ -87,7 +95,7 @@ func TestServersInTrouble(t *testing.T) {
 				}
 				return tc.trouble(w, r, n)
 			})
-			dir, _ := closedLogs(t, 300_000)
+			dir, _ := closedLogs(t, max(tc.size, 300_000))
 			got := outcomes(ship(t, dir, to(t, b)))
 			if tc.want == "" && got != "shipped" && got != "there" || !strings.Contains(got, tc.want) {
 				t.Error(got)

@@ -10,6 +10,7 @@ import (
 	"hash"
 	"io"
 	"os"
+	"sync"
 
 	"golang.org/x/sys/unix"
 )
@@ -93,13 +94,29 @@ func (o *object) body() *body { return &body{object: o, sum: sha256.New()} }
 // meanwhile gets too little of it.
 type body struct {
 	object *object
+	mu     sync.Mutex // an HTTP client may still read when it has an answer
 	sum    hash.Hash
 	read   int64
 	err    error
 }
 
+// errOver is that nobody wants the rest of a body.
+var errOver = errors.New("the answer is there")
+
+// end stops the reading, and says whether all was read.
+func (b *body) end() bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.err == nil && b.object.size > 0 {
+		b.err = errOver
+	}
+	return b.read == b.object.size
+}
+
 // Read reads what comes next.
 func (b *body) Read(p []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
 	if b.err != nil {
 		return 0, b.err
 	}
@@ -142,7 +159,12 @@ func (b *body) whole() error {
 
 // failure is why the object could not be read to its end, or nil.
 func (b *body) failure() error {
-	if b == nil || b.err == io.EOF { //nolint:errorlint // as io.Reader has it
+	if b == nil {
+		return nil
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.err == io.EOF || b.err == errOver { //nolint:errorlint // as io.Reader has it
 		return nil
 	}
 	return b.err

@@ -102,6 +102,7 @@ func (w *web) do(x *exchange, method, url string, b *body, prepare func(*http.Re
 		return nil, err
 	}
 	answer, err := w.client.Do(r)
+	whole := b == nil || b.end()
 	if unread := b.failure(); unread != nil {
 		if err == nil {
 			answer.Body.Close()
@@ -110,6 +111,10 @@ func (w *web) do(x *exchange, method, url string, b *body, prepare func(*http.Re
 	}
 	if err != nil {
 		return nil, unanswered(x.ctx, r.URL.Host, err)
+	}
+	if answer.StatusCode < 300 && !whole {
+		answer.Body.Close()
+		return nil, &Error{Err: fmt.Errorf("%s: it was answered with %d before all of it was sent", r.URL.Host, answer.StatusCode), again: true}
 	}
 	return answer, nil
 }
