@@ -159,7 +159,7 @@ func (p *pass) file(ctx context.Context, f File) Item {
 	o.step = p.to.step
 	o.sending = func(sent int64) { p.progress(Item{Name: f.Name, Size: o.size}, sent) }
 	item.Outcome, item.Err = p.decide(ctx, o)
-	item.SHA256 = o.hex()
+	item.SHA256 = o.sum
 	return item
 }
 

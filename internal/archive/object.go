@@ -71,8 +71,6 @@ func (c cancelled) ReadAt(p []byte, at int64) (int, error) {
 	return c.ReaderAt.ReadAt(p, at)
 }
 
-func (o *object) hex() string { return o.sum }
-
 func (o *object) base64() string {
 	sum, err := hex.DecodeString(o.sum)
 	if err != nil {
