@@ -29,12 +29,9 @@ func (h *Host) lookAuthorities(p profile.Profile) error {
 	if p.Network.Mode == NoNetwork {
 		return nil
 	}
-	for i, path := range p.Network.ExtraCA {
-		text, err := readAuthority(h.expand(path))
-		if err != nil {
-			return profile.Findings{{Key: fmt.Sprintf("network.extra_ca[%d]", i), Message: err.Error()}}
-		}
-		h.Files.ExtraCA += text
+	var err error
+	if h.Files.ExtraCA, err = h.Authorities(p.Network.ExtraCA); err != nil {
+		return err
 	}
 	if !h.Files.OwnAuthorities() {
 		return nil
@@ -51,6 +48,19 @@ func (h *Host) lookAuthorities(p profile.Profile) error {
 		}
 	}
 	return nil
+}
+
+// Authorities reads the certificates of files that network.extra_ca names, in PEM form.
+func (h *Host) Authorities(paths []string) (string, error) {
+	all := ""
+	for i, path := range paths {
+		text, err := readAuthority(h.expand(path))
+		if err != nil {
+			return "", profile.Findings{{Key: fmt.Sprintf("network.extra_ca[%d]", i), Message: err.Error()}}
+		}
+		all += text
+	}
+	return all, nil
 }
 
 // regularFile is what a path leads to, if that is a file, and "" otherwise.

@@ -76,10 +76,8 @@ func (c *checker) credentials() {
 		if r.Unless != "" && !slices.ContainsFunc(c.p.Credentials[:i], func(o Credential) bool { return o.Name == r.Unless }) {
 			c.add(at+".unless", fmt.Sprintf("there is no credential %q above this one", r.Unless), "name one that stands before it")
 		}
-		c.handedIn(at+".source", r)
-		if command, ok := strings.CutPrefix(r.Source, "command:"); ok && strings.ContainsAny(command, `'"`) {
-			c.warn(at+".source", "has quotes, which are passed on as they are: arguments are split at blanks, without a shell", "name a script of yours")
-		}
+		c.handedIn(at+".source", r.Source, r.Env)
+		c.quoted(at+".source", r.Source)
 		c.credentialHosts(at, r)
 		c.each(at+".methods", r.Methods, methodProblem)
 		c.each(at+".paths", r.Paths, urlPathProblem)
@@ -98,18 +96,33 @@ func (c *checker) credentials() {
 	}
 }
 
-// handedIn refuses a secret that the agent would find in its own environment.
-func (c *checker) handedIn(at string, r Credential) {
-	name, ok := strings.CutPrefix(r.Source, "env:")
-	if !ok || name == r.Env { // where the placeholder takes its place
+// quoted warns of a command that was written for a shell.
+func (c *checker) quoted(at, reference string) {
+	if command, ok := strings.CutPrefix(reference, "command:"); ok && strings.ContainsAny(command, `'"`) {
+		c.warn(at, "has quotes, which are passed on as they are: arguments are split at blanks, without a shell", "name a script of yours")
+	}
+}
+
+// handedIn refuses a secret that the agent would find in its own environment. holder is the variable in which it finds a
+// placeholder instead, or noHolder.
+func (c *checker) handedIn(at, reference, holder string) {
+	name, ok := strings.CutPrefix(reference, "env:")
+	if !ok || name == holder {
 		return
 	}
 	for _, p := range c.p.Agent.EnvPass {
 		if ok, err := path.Match(p, name); ok && err == nil {
-			c.add(at, fmt.Sprintf("agent.env_pass hands %s to the agent", name), fmt.Sprintf("remove %q there, or write env = %q here, for a placeholder in its place", p, name))
+			hint := fmt.Sprintf("remove %q there", p)
+			if holder != noHolder {
+				hint += fmt.Sprintf(", or write env = %q here, for a placeholder in its place", name)
+			}
+			c.add(at, fmt.Sprintf("agent.env_pass hands %s to the agent", name), hint)
 		}
 	}
 }
+
+// noHolder is that of a secret for which no placeholder can stand; it is the name of no variable.
+const noHolder = "="
 
 // boxVariables are those that agentbox sets in every box, or in one with a network.
 var boxVariables = []string{

@@ -17,6 +17,7 @@ func CheckAt(e *Effective, workspace, home string) Findings {
 	if within(p.expand(c.p.Audit.Dir), workspace) {
 		c.add("audit.dir", fmt.Sprintf("%q lies in the workspace, where the agent could write", c.p.Audit.Dir), "name a directory outside")
 	}
+	c.archiveAt(p)
 	for i, path := range c.p.Rootfs.Expose {
 		if within(home, p.expand(path)) {
 			c.add(index("rootfs.expose", i), fmt.Sprintf("%q holds your whole home", path), `name what the agent needs of it ("~/.nvm")`)

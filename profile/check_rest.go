@@ -93,9 +93,7 @@ func (c *checker) audit() {
 	if w := fileProblem(a.Dir); w != nil {
 		c.finding("audit.dir", *w)
 	}
-	if w := fileProblem(a.Archive); w != nil && a.Archive != "" {
-		c.finding("audit.archive", *w)
-	}
+	c.archive()
 	if day := Duration(24 * time.Hour); a.Retain < day && a.Retain != 0 {
 		c.add("audit.retain", fmt.Sprintf("%v is less than a day", a.Retain), `write "90d", or 0 to keep logs for ever`)
 	}

@@ -174,6 +174,8 @@ type Audit struct {
 	Retain    Duration `toml:"retain" json:"retain"`
 	MaxSize   Size     `toml:"max_size" json:"max_size"`
 	Archive   string   `toml:"archive" json:"archive"`
+
+	ArchiveToken string `toml:"archive_token" json:"archive_token"`
 }
 
 // Alert is one odd thing to watch for, and what to do when it happens.

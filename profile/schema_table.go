@@ -197,8 +197,10 @@ var schemaTable = []Key{
 		Meaning: "How long the log of a session is kept after its last record, a day at least; 0 means for ever. The end of a `run` removes what is older, and records that it did. Logs of sessions that run, or that have changes nobody decided about, stay."},
 	{Path: "audit.max_size", Type: TypeSize, Unit: "bytes", Default: "0", Direction: Never, Built: true,
 		Meaning: "What the logs in `audit.dir` may take in all, those of running sessions aside; 0 means no bound. Beyond it the oldest are removed, as with `audit.retain`."},
-	{Path: "audit.archive", Type: TypeString, Direction: Never,
-		Meaning: "Directory that closed logs are moved to."},
+	{Path: "audit.archive", Type: TypeString, Direction: Never, Built: true,
+		Meaning: "Where closed logs are copied to: a directory, `command:PROGRAM ARGS`, `https://HOST/PATH/`, or `s3://BUCKET/PREFIX?endpoint=URL&region=REGION`. Plain `http://` is for the host's loopback. Nothing that is there already is overwritten."},
+	{Path: "audit.archive_token", Type: TypeString, Direction: Never, Built: true,
+		Meaning: "What the archive wants to see, as a reference to a secret (`env:NAME`, `file:PATH`, `command:PROGRAM ARGS`): the token of an HTTPS server, or `ACCESS_KEY:SECRET_KEY` of a bucket, with `:SESSION_TOKEN` behind it where there is one."},
 
 	{Path: "alert", Type: TypeRows, ID: "name", Direction: Superset,
 		Meaning: "One odd thing to watch for."},

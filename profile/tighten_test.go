@@ -103,7 +103,8 @@ exec = false
 retain = "90d"
 rotate = "1MiB"
 max_size = "1GiB"
-archive = "/old"
+archive = "https://logs.example.com/"
+archive_token = "env:ARCHIVE"
 [[alert]]
 name = "a"
 event = "exec"
@@ -225,14 +226,15 @@ var moves = map[string]struct{ tight, wide string }{
 	"hook[].tools":   {"[[hook]]\nname = 'h'\ntools = ['Bash']", "[[hook]]\nname = 'h'\ntools = []"},
 	"hook[].timeout": {"[[hook]]\nname = 'h'\ntimeout = '2s'", "[[hook]]\nname = 'h'\ntimeout = '9s'"},
 
-	"audit.dir":        {`audit.dir = "/log"`, `audit.dir = "/dev/null"`},
-	"audit.key":        {`audit.key = "/key"`, `audit.key = ""`},
-	"audit.on_failure": {`audit.on_failure = "stop"`, `audit.on_failure = "ignore"`},
-	"audit.exec":       {`audit.exec = false`, `audit.exec = true`},
-	"audit.retain":     {`audit.retain = "90d"`, `audit.retain = "1d"`},
-	"audit.rotate":     {`audit.rotate = "1MiB"`, `audit.rotate = "2MiB"`},
-	"audit.max_size":   {`audit.max_size = "1GiB"`, `audit.max_size = "2GiB"`},
-	"audit.archive":    {`audit.archive = "/old"`, `audit.archive = ""`},
+	"audit.dir":           {`audit.dir = "/log"`, `audit.dir = "/dev/null"`},
+	"audit.key":           {`audit.key = "/key"`, `audit.key = ""`},
+	"audit.on_failure":    {`audit.on_failure = "stop"`, `audit.on_failure = "ignore"`},
+	"audit.exec":          {`audit.exec = false`, `audit.exec = true`},
+	"audit.retain":        {`audit.retain = "90d"`, `audit.retain = "1d"`},
+	"audit.rotate":        {`audit.rotate = "1MiB"`, `audit.rotate = "2MiB"`},
+	"audit.max_size":      {`audit.max_size = "1GiB"`, `audit.max_size = "2GiB"`},
+	"audit.archive":       {`audit.archive = "https://logs.example.com/"`, `audit.archive = "https://evil.example.com/"`},
+	"audit.archive_token": {`audit.archive_token = "env:ARCHIVE"`, `audit.archive_token = "env:HOME"`},
 
 	"alert":          {"[[alert]]\nname = 'b'\nevent = 'exec'", "[[alert]]\nname = 'a'\nevent = 'none'"},
 	"alert[].name":   {"[[alert]]\nname = 'a'", "[[alert]]\nname = 'a'\nrate = '9/s'"},

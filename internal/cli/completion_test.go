@@ -81,7 +81,7 @@ func TestComplete(t *testing.T) {
 		"agentbox attach ":                     ": " + id,
 		"agentbox freeze ":                     ": " + id,
 		"agentbox logs -f ":                    ": detached",
-		"agentbox log ":                        ": detached changed writing " + id + " verify report prune",
+		"agentbox log ":                        ": detached changed writing " + id + " verify report prune archive",
 		"agentbox log verify ":                 ":files detached changed writing " + id,
 		"agentbox log report ":                 ":files detached changed writing " + id,
 		"agentbox log verify --la":             ": --last-hash",

@@ -33,13 +33,15 @@ var mayImport = map[string][]string{
 	"internal/egress/hello":       {},
 	"internal/egress/socks":       {},
 	"internal/registry":           {},
-	"internal/secret":             {},
+	"internal/outside":            {},
+	"internal/secret":             {"internal/outside"},
+	"internal/archive":            {"profile", "internal/outside", "internal/secret"},
 	"internal/agents":             {},
 	"internal/permission":         {"profile"},
 	"internal/hook":               {"profile", "internal/permission", "internal/hook/shell"},
 	"internal/hook/shell":         {},
 	"internal/hook/gate":          {"internal/pidfd"},
-	"internal/hook/script":        {},
+	"internal/hook/script":        {"internal/outside"},
 	"internal/pidfd":              {},
 	"internal/programs":           {"internal/pidfd"},
 	"internal/scaffold":           {"profile", "mounts", "internal/workspace"},
@@ -61,7 +63,7 @@ var mayImport = map[string][]string{
 	"internal/boxtest/vm/wire":    {},
 	"internal/bench":              {},
 	"internal/e2e":                {"internal/boxtest", "internal/boxtest/vm", "internal/boxtest/world"},
-	"internal/cli":                {"profile", "internal/agents", "mounts", "limits", "launch", "internal/seccomp", "internal/session", "internal/doctor", "internal/audit", "internal/workspace", "internal/capture", "internal/egress", "internal/egress/route", "internal/egress/authority", "internal/egress/credential", "internal/egress/meter", "internal/registry", "internal/secret", "internal/permission", "internal/hook", "internal/hook/gate", "internal/hook/script", "internal/programs", "internal/scaffold", "internal/boxinit", "internal/escape", "internal/report", "internal/evidence", "internal/processes", "internal/cgroup"},
+	"internal/cli":                {"profile", "internal/agents", "mounts", "limits", "launch", "internal/seccomp", "internal/session", "internal/doctor", "internal/audit", "internal/workspace", "internal/capture", "internal/egress", "internal/egress/route", "internal/egress/authority", "internal/egress/credential", "internal/egress/meter", "internal/registry", "internal/secret", "internal/permission", "internal/hook", "internal/hook/gate", "internal/hook/script", "internal/programs", "internal/scaffold", "internal/boxinit", "internal/escape", "internal/report", "internal/archive", "internal/outside", "internal/evidence", "internal/processes", "internal/cgroup"},
 }
 
 // engine are the packages of libcontainer that only launch imports; mounts and limits may use its values.

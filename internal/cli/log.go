@@ -24,7 +24,7 @@ type logOptions struct {
 func newLog(c *caller) *cli.Command {
 	return &cli.Command{
 		Name: "log", Usage: "print the record of a session", UsageText: "agentbox log [options] [ID]",
-		Description: "ID may be a unique beginning; without it, the latest session of this project is meant. \"log verify\" checks that nobody\nchanged the record, \"log report\" sums it up, \"log prune\" removes old ones. The ID \"retention\" stands for the record of logs that were removed.",
+		Description: "ID may be a unique beginning; without it, the latest session of this project is meant. \"log verify\" checks that nobody\nchanged the record, \"log report\" sums it up, \"log prune\" removes old ones, \"log archive\" copies closed ones\nto another place. The ID \"retention\" stands for the record of logs that were removed.",
 		Flags: []cli.Flag{
 			&cli.BoolFlag{Name: "follow", Aliases: []string{"f"}, Usage: "go on until the session ends"},
 			&cli.StringSliceFlag{Name: "type", Usage: "only records of the type `TYPE`, or of a group of types (\"session\")"},
@@ -32,7 +32,7 @@ func newLog(c *caller) *cli.Command {
 			&cli.BoolFlag{Name: "json", Usage: "print the records as they are in the log, a line each"},
 			logDirFlag(),
 		},
-		Subcommands: []*cli.Command{newLogVerify(c), newLogReport(c), newLogPrune(c)},
+		Subcommands: []*cli.Command{newLogVerify(c), newLogReport(c), newLogPrune(c), newLogArchive(c)},
 		Action: func(ctx *cli.Context) error {
 			if err := wantArgs(ctx, 1); err != nil {
 				return err

@@ -171,11 +171,16 @@ func (p policy) roots() (*x509.CertPool, error) {
 	if p.host.Files.ExtraCA == "" {
 		return nil, nil
 	}
+	return rootsWith(p.host.Files.ExtraCA)
+}
+
+// rootsWith are the host's authorities and some more.
+func rootsWith(pem string) (*x509.CertPool, error) {
 	pool, err := x509.SystemCertPool()
 	if err != nil {
 		return nil, err
 	}
-	pool.AppendCertsFromPEM([]byte(p.host.Files.ExtraCA))
+	pool.AppendCertsFromPEM([]byte(pem))
 	return pool, nil
 }
 

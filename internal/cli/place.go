@@ -26,7 +26,7 @@ func (p policy) ownPlaces(l *loader) profile.Findings {
 			}
 		}
 	}
-	settings := []string{l.config, l.system}
+	settings := append([]string{l.config, l.system}, p.archivePlace()...)
 	check("workspace.path", p.host.Files.Workspace.Path, sessions...)
 	if p.effective.Profile.Workspace.Mode == "rw" {
 		check("workspace.path", p.host.Files.Workspace.Path, settings...)
@@ -40,6 +40,19 @@ func (p policy) ownPlaces(l *loader) profile.Findings {
 		}
 	}
 	return found
+}
+
+// archivePlace is what of this host the archive of logs is, or is made by.
+func (p policy) archivePlace() []string {
+	a, err := archiveAt(p.effective.Profile.Audit.Archive, p.host.Files.Home)
+	switch {
+	case err != nil: // there is none
+	case a.Kind == profile.ArchiveDir:
+		return []string{a.Path}
+	case a.Kind == profile.ArchiveCommand:
+		return []string{a.Argv[0]}
+	}
+	return nil
 }
 
 // shownSecrets finds files with a secret that the agent could read itself.
@@ -57,6 +70,7 @@ func (p policy) shownSecrets() profile.Findings {
 		check(fmt.Sprintf("credential[%d].source", i), c.Source)
 	}
 	check("network.upstream_proxy_auth", p.effective.Profile.Network.UpstreamAuth)
+	check("audit.archive_token", p.effective.Profile.Audit.ArchiveToken)
 	return found
 }
 

@@ -129,6 +129,17 @@ func (v *voice) hint(text string) {
 	}
 }
 
+// progress puts a line on the terminal that the next one replaces; an empty one takes it away. Elsewhere it says nothing.
+func (v *voice) progress(text string, args ...any) {
+	if !v.talks() {
+		return
+	}
+	if text != "" {
+		text = "agentbox: " + format(text, args)
+	}
+	v.err.write("\r\x1b[K" + text)
+}
+
 // ask puts a question on the terminal, without a newline after it.
 func (v *voice) ask(text string, args ...any) {
 	v.err.write("agentbox: " + v.err.paint(format(text, args), color.Bold) + " ")

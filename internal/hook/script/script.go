@@ -21,6 +21,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"agentbox/internal/outside"
 )
 
 // maxOutput bounds what a program may write to each of its outputs.
@@ -45,7 +47,7 @@ func (s Script) Check() error {
 	if err != nil {
 		return err
 	}
-	if rel, err := filepath.Rel(s.Workspace, real); s.Workspace != "" && err == nil && filepath.IsLocal(rel) {
+	if (outside.Place{Workspace: s.Workspace}).Holds(real) {
 		return fmt.Errorf("%s lies in the workspace, where the agent writes", real)
 	}
 	st, err := os.Stat(real)
@@ -56,27 +58,7 @@ func (s Script) Check() error {
 	if !ok || !st.Mode().IsRegular() || int(own.Uid) != os.Geteuid() || st.Mode().Perm()&^fs.FileMode(0o700) != 0 || st.Mode().Perm()&0o100 == 0 {
 		return fmt.Errorf("%s must be a program of yours that nobody else may read or write: chmod 700", real)
 	}
-	for dir := filepath.Dir(real); ; dir = filepath.Dir(dir) {
-		if err := replaceable(dir); err != nil {
-			return err
-		}
-		if dir == "/" {
-			return nil
-		}
-	}
-}
-
-// replaceable refuses a directory in which somebody else could put another file in the place of what is there.
-func replaceable(dir string) error {
-	var st unix.Stat_t
-	if err := unix.Stat(dir, &st); err != nil {
-		return &fs.PathError{Op: "stat", Path: dir, Err: err}
-	}
-	others := st.Mode&0o022 != 0 && st.Mode&unix.S_ISVTX == 0
-	if st.Uid != 0 && int(st.Uid) != os.Geteuid() || others {
-		return fmt.Errorf("others may write to %s, on the way to the program", dir)
-	}
-	return nil
+	return outside.Replaceable(real, os.Geteuid())
 }
 
 // A Refusal is why a program refuses.
@@ -95,7 +77,7 @@ func (s Script) Ask(ctx context.Context, event []byte) *Refusal {
 	var out, errs limited
 	cmd := exec.CommandContext(ctx, s.Argv[0], s.Argv[1:]...)
 	cmd.Stdin, cmd.Stdout, cmd.Stderr, cmd.Dir = bytes.NewReader(event), &out, &errs, s.Home
-	cmd.Env = []string{"HOME=" + s.Home, "PATH=/usr/local/bin:/usr/bin:/bin", "LANG=C.UTF-8"}
+	cmd.Env = outside.BareEnv(s.Home)
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	cmd.Cancel = func() error { return unix.Kill(-cmd.Process.Pid, unix.SIGKILL) }
 	cmd.WaitDelay = 100 * time.Millisecond
