@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io/fs"
+	"os"
 	"path/filepath"
 	"time"
 )
@@ -22,8 +23,8 @@ func (u Upkeep) tidy(ctx context.Context, s *store, entries []fs.DirEntry, logs 
 		if ctx.Err() != nil {
 			break
 		}
-		if log.live() && time.Since(log.Changed) > closeAfter && !u.keeps(log.Session) {
-			closed, err := s.shut(log)
+		if log.live() && (u.Prompt || time.Since(log.Changed) > closeAfter && !u.keeps(log.Session)) {
+			closed, err := u.shut(s, log)
 			errs = append(errs, err)
 			log.Files = append(log.Files, closed...)
 		}
@@ -76,24 +77,25 @@ func (s *store) sweep(part string) error {
 	return s.remove(part)
 }
 
-// shut closes the last file of a session that is over. One whose last record was not written to its end stays as it is:
-// what is decided later has to cut that off.
-func (s *store) shut(log Stored) ([]File, error) {
-	f, err := s.reopen(log.Session)
-	if errors.Is(err, ErrBusy) || errors.Is(err, fs.ErrNotExist) || errors.Is(err, fs.ErrPermission) {
-		return nil, nil // it goes on, or is another user's
+// shut closes the last file of a session that is over. Where its last record was not written to its end, that is cut off
+// first, which a part of the log says.
+func (u Upkeep) shut(s *store, log Stored) ([]File, error) {
+	f, whole, err := s.over(log)
+	if f != nil && !whole {
+		f.File.Close()
+		if err = u.mend(log.Session); err == nil {
+			f, whole, err = s.over(log)
+		}
 	}
-	if err != nil {
+	switch {
+	case errors.Is(err, ErrBusy) || errors.Is(err, fs.ErrNotExist) || errors.Is(err, fs.ErrPermission) || errors.Is(err, ErrTampered):
+		return nil, nil // it goes on, is another user's, or must stay as it is
+	case err != nil || f == nil:
 		return nil, err
 	}
 	defer f.File.Close()
-	st, err := f.Stat()
-	if err != nil || st.Size() == 0 {
-		return nil, err
-	}
-	end := make([]byte, 1)
-	if _, err := f.ReadAt(end, st.Size()-1); err != nil || end[0] != '\n' {
-		return nil, err
+	if !whole {
+		return nil, nil
 	}
 	name := closedName(log.Session, log.last()+1)
 	if err := s.shelve(filepath.Base(Path("", log.Session)), name); err != nil {
@@ -101,4 +103,32 @@ func (s *store) shut(log Stored) ([]File, error) {
 	}
 	s.at("shut")
 	return []File{{Name: name, Number: log.last() + 1}}, nil
+}
+
+// over opens the last file of a session that is over, which nobody adds to then; whole is that it ends with a record. An
+// empty file is none.
+func (s *store) over(log Stored) (f *logFile, whole bool, err error) {
+	if f, err = s.reopen(log.Session); err != nil {
+		return nil, false, err
+	}
+	st, err := f.Stat()
+	if err != nil || st.Size() == 0 {
+		f.File.Close()
+		return nil, false, err
+	}
+	end := make([]byte, 1)
+	if _, err := f.ReadAt(end, st.Size()-1); err != nil {
+		f.File.Close()
+		return nil, false, err
+	}
+	return f, end[0] == '\n', nil
+}
+
+// mend cuts off what a writer that was killed left of a record. The log stays unsealed for ever.
+func (u Upkeep) mend(session string) error {
+	l, err := Continue(u.Dir, Options{Session: session, Key: u.Key}, Continued{Agentbox: Text(u.Agentbox), UID: os.Getuid(), PID: os.Getpid()})
+	if err != nil {
+		return err
+	}
+	return l.Close()
 }

@@ -29,6 +29,7 @@ type Upkeep struct {
 	MaxSize  int64                         // bytes of the logs of sessions that have ended; 0: no bound
 	Keep     func(session string) bool     // a session whose log stays; nil: none
 	Shipped  func(name string) bool        // a file that is elsewhere, too, so that it may go; nil: all are
+	Prompt   bool                          // closes a log as soon as its session is over: an archive takes closed files
 	Key      ed25519.PrivateKey            // signs the record of what was removed; nil: no signature
 	Agentbox string                        // the version of the program
 	Removed  func(log Candidate, as error) // is told of each log that was removed, or could not be; nil: nobody is

@@ -201,8 +201,11 @@ func TestUpkeepRecordsWhatItRemoves(t *testing.T) {
 	if err := u.Run(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	if files, err := find(dir, "cut"); err != nil || !files.live() {
-		t.Errorf("half a record was closed: %+v, %v", files, err)
+	if files, err := find(dir, "cut"); err != nil || files.live() {
+		t.Errorf("it was not closed: %+v, %v", files, err)
+	}
+	if r := verifyFile(t, Path(dir, "cut")); r.Verdict != Unsealed || r.Torn > 0 || len(r.Gaps) != 1 || r.Parts != 2 {
+		t.Errorf("half a record was closed: %+v", r)
 	}
 	logs, err := Logs(dir)
 	if err != nil {
@@ -342,6 +345,46 @@ func BenchmarkUpkeep(b *testing.B) {
 			for b.Loop() {
 				if err := u.Run(b.Context()); err != nil {
 					b.Fatal(err)
+				}
+			}
+		})
+	}
+}
+
+// With an archive a log is closed as soon as its session is over, whatever anybody still has to decide; not while it lasts.
+func TestUpkeepIsPrompt(t *testing.T) {
+	for name, tc := range map[string]struct {
+		prompt, lasts bool
+		closed        bool
+	}{
+		"without an archive": {},
+		"with one":           {prompt: true, closed: true},
+		"while it lasts":     {prompt: true, lasts: true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			l := create(t, Options{Session: "s1"})
+			if err := l.Commit(&Ready{}); err != nil {
+				t.Fatal(err)
+			}
+			dir := filepath.Dir(l.Path())
+			if tc.lasts {
+				defer l.Close()
+			} else if err := l.Close(); err != nil {
+				t.Fatal(err)
+			}
+			if err := (Upkeep{Dir: dir, Prompt: tc.prompt, Keep: func(string) bool { return true }}).Run(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			files, err := find(dir, "s1")
+			if err != nil || files.live() == tc.closed {
+				t.Errorf("%+v, %v", files, err)
+			}
+			if later, err := Continue(dir, Options{Session: "s1"}, Continued{}); (err == nil) == tc.lasts {
+				t.Errorf("a decision: %v", err)
+			} else if err == nil {
+				later.Close()
+				if r := verifyFile(t, Path(dir, "s1")); r.Verdict != Sealed || r.Parts != 2 {
+					t.Errorf("%+v", r)
 				}
 			}
 		})

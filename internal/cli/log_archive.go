@@ -11,6 +11,7 @@ import (
 	cli "github.com/urfave/cli/v2"
 
 	"agentbox/internal/archive"
+	"agentbox/internal/audit"
 	"agentbox/launch"
 	"agentbox/profile"
 )
@@ -23,8 +24,8 @@ type archiveOptions struct {
 func newLogArchive(c *caller) *cli.Command {
 	return &cli.Command{
 		Name: "archive", Usage: "copy closed logs to the profile's archive", UsageText: "agentbox log archive [options]",
-		Description: "Copies the logs that are closed, and that the archive does not have, to where audit.archive says: a directory, a server, a bucket\n" +
-			"or a program. Nothing is removed here, and nothing is overwritten there. A pass that was interrupted or killed is gone on with by\n" +
+		Description: "Closes the logs of sessions that are over, and copies all closed ones that the archive does not have to where audit.archive says: a\n" +
+			"directory, a server, a bucket or a program. Nothing is removed here, and nothing is overwritten there. A pass that was interrupted or killed is gone on with by\n" +
 			"the next one. Ends with 0 only if the archive has all of them.",
 		Flags: []cli.Flag{
 			&cli.StringFlag{Name: "to", Usage: "copy to `DEST` instead, written as in audit.archive"},
@@ -60,6 +61,11 @@ func archiveLogs(ctx context.Context, o archiveOptions, c *caller) error {
 	if err != nil {
 		return err
 	}
+	if !o.dryRun {
+		if err := s.closeEnded(ctx); err != nil {
+			c.voice.warnf("logs of sessions that are over: %s", err)
+		}
+	}
 	files, err := archive.Closed(s.dir)
 	if err != nil {
 		return err
@@ -89,6 +95,15 @@ func archiveLogs(ctx context.Context, o archiveOptions, c *caller) error {
 		return exitStatus(exitFailure)
 	}
 	return nil
+}
+
+// closeEnded closes the logs of sessions that are over, and compresses what is closed. Nothing is removed.
+func (s shipment) closeEnded(ctx context.Context) error {
+	err := audit.Upkeep{Dir: s.dir, Keep: func(string) bool { return true }, Agentbox: version, Prompt: true}.Run(ctx)
+	if errors.Is(err, audit.ErrBusy) {
+		return nil // a run that ends does it
+	}
+	return err
 }
 
 // shipment is what the command line and the profile that holds here say.

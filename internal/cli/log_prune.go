@@ -157,7 +157,7 @@ func (p *logPruning) choose() error {
 	if dir == "" {
 		dir = auditDir(a.Dir, host.Files.Home)
 	}
-	p.u = upkeep(a, dir, key)
+	p.u = upkeep(a, dir, host.Files.Home, key)
 	if p.o.olderThan != nil || p.o.maxSize != nil {
 		p.u.Retain, p.u.MaxSize = 0, 0
 	}

@@ -15,9 +15,18 @@ import (
 // tending is how long a run looks after old logs when its session is over. What is left then is for the next one.
 const tending = 2 * time.Second
 
-// upkeep is what the profile says of a directory of logs.
-func upkeep(a profile.Audit, dir string, key ed25519.PrivateKey) audit.Upkeep {
-	return audit.Upkeep{Dir: dir, Retain: time.Duration(a.Retain), MaxSize: int64(a.MaxSize), Keep: undecided(), Key: key, Agentbox: version}
+// shippingTime is how long it sends what is closed to the archive.
+const shippingTime = 10 * time.Second
+
+// upkeep is what the profile says of a directory of logs. What its archive does not have stays; if nobody can tell, all
+// does.
+func upkeep(a profile.Audit, dir, home string, key ed25519.PrivateKey) audit.Upkeep {
+	has, err := shipped(dir, a, home)
+	if err != nil {
+		has = func(string) bool { return false }
+	}
+	return audit.Upkeep{Dir: dir, Retain: time.Duration(a.Retain), MaxSize: int64(a.MaxSize), Keep: undecided(), Key: key, Agentbox: version,
+		Shipped: has, Prompt: a.Archive != ""}
 }
 
 // undecided tells the sessions whose logs must stay: those that run, and those with changes that nobody has decided about.
@@ -53,5 +62,11 @@ func (r *recorder) tend() {
 	defer cancel()
 	if err := r.upkeep.Run(ctx); err != nil && !errors.Is(err, audit.ErrBusy) {
 		r.c.voice.warnf("old logs could not be looked after: %s", err)
+	}
+	sending, stop := context.WithTimeout(context.Background(), shippingTime)
+	defer stop()
+	if err := r.c.ship(sending, r.upkeep.Dir, r.policy); err != nil {
+		r.c.voice.warnf("the archive: %s", err)
+		r.c.voice.hint(hintOf(err))
 	}
 }

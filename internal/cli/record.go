@@ -45,6 +45,7 @@ type recorder struct {
 	sampled  sync.WaitGroup
 	secrets  audit.Redactor
 	upkeep   audit.Upkeep
+	policy   policy
 }
 
 // hide keeps a secret out of every record from here on.
@@ -53,16 +54,16 @@ func (r *recorder) hide(v secret.Value) { r.secrets.Add(v.Reveal()) }
 // record opens the session's log. Nothing of the box exists yet.
 func (c *caller) record(id string, p policy) (*recorder, error) {
 	a := p.effective.Profile.Audit
-	r := &recorder{c: c, goesOn: a.OnFailure == "continue", freezes: a.OnFailure == "freeze"}
-	policy, err := json.Marshal(p.effective.Profile)
+	r := &recorder{c: c, policy: p, goesOn: a.OnFailure == "continue", freezes: a.OnFailure == "freeze"}
+	effective, err := json.Marshal(p.effective.Profile)
 	if err != nil {
 		return nil, err
 	}
-	sum := sha256.Sum256(policy)
+	sum := sha256.Sum256(effective)
 	r.start = audit.Start{
 		Agentbox: audit.Text(version), Kernel: audit.Text(p.host.Kernel), UID: os.Getuid(), PID: os.Getpid(), IDs: audit.Text(p.plan.IDs),
 		Workspace: audit.Text(p.plan.Workspace), Mode: audit.Text(p.effective.Profile.Workspace.Mode), Profile: audit.Text(p.name),
-		Layers: layerNames(p.effective), Policy: policy, PolicySHA256: hex.EncodeToString(sum[:]), Argv: audit.Texts(p.plan.Command),
+		Layers: layerNames(p.effective), Policy: effective, PolicySHA256: hex.EncodeToString(sum[:]), Argv: audit.Texts(p.plan.Command),
 		Dir: audit.Text(p.plan.Dir), Network: audit.Text(p.effective.Profile.Network.Mode), Limits: []audit.Limit{}, Degraded: []audit.Degraded{},
 	}
 	for _, l := range p.plan.Limits.Held {
@@ -73,7 +74,7 @@ func (c *caller) record(id string, p policy) (*recorder, error) {
 	}
 	key, err := signingKey(a.Key, p.host.Files.Home)
 	if err == nil {
-		r.upkeep = upkeep(a, auditDir(a.Dir, p.host.Files.Home), key)
+		r.upkeep = upkeep(a, auditDir(a.Dir, p.host.Files.Home), p.host.Files.Home, key)
 		r.log, err = audit.Create(r.upkeep.Dir, audit.Options{Session: id, Key: key, Secrets: &r.secrets, Rotate: int64(a.Rotate), Failed: r.failed})
 	}
 	if err != nil && !r.goesOn {
