@@ -65,6 +65,12 @@ func Load(t testing.TB, dir string) string {
 	return program(t, dir, "load")
 }
 
+// Signals puts a program that starts others while it sends itself signals into dir; see testdata/signals.
+func Signals(t testing.TB, dir string) string {
+	t.Helper()
+	return program(t, dir, "signals")
+}
+
 func program(t testing.TB, dir, name string) string {
 	t.Helper()
 	path := filepath.Join(dir, name)

@@ -46,13 +46,18 @@ func (w *world) programStarts(t *testing.T) (starts map[string]int, ended int) {
 func TestTenThousandPrograms(t *testing.T) {
 	boxtest.Need(t, "gcc")
 	program := compiled(t, "../../testdata/starts/starts.c")
+	signals, err := os.ReadFile(boxtest.Signals(t, t.TempDir()))
+	if err != nil {
+		t.Fatal(err)
+	}
 	for account, find := range rootAndUser() {
 		t.Run(account, func(t *testing.T) {
 			w := newWorld(t, find, "")
 			w.WriteFile(t, filepath.Join(w.dir, "starts"), program, 0o755)
+			w.WriteFile(t, filepath.Join(w.dir, "signals"), string(signals), 0o755)
 			r := w.sh(t, `i=0; while [ $i -lt 3000 ]; do /bin/true loop || exit 9; i=$((i+1)); done
 				i=0; while [ $i -lt 500 ]; do /bin/true left | /bin/true right || exit 8; i=$((i+1)); done
-				./starts double 2000 && ./starts signals 2000 && ./starts race 2000`)
+				./starts double 2000 && ./starts signals 1000 && ./signals 1000 /bin/true go && ./starts race 2000`)
 			if r.code != 0 {
 				t.Fatalf("%+v", r)
 			}
@@ -60,7 +65,7 @@ func TestTenThousandPrograms(t *testing.T) {
 			race := starts["A-race"] + starts["B-race"]
 			delete(starts, "A-race")
 			delete(starts, "B-race")
-			if got, want := fmt.Sprint(starts, race, ended), "map[double:2000 left:500 loop:3000 right:500 signals:2000] 2000 10000"; got != want {
+			if got, want := fmt.Sprint(starts, race, ended), "map[double:2000 go:1000 left:500 loop:3000 right:500 signals:1000] 2000 10000"; got != want {
 				t.Errorf("on the record are %s, want %s", got, want)
 			}
 			if r := finish(t, w.agentbox(t, "log", "verify")); r.code != 0 {
