@@ -16,10 +16,6 @@ import (
 
 // A box that forks all the time is frozen, shown whole, and goes on; while it runs it can be shown, too.
 func TestEvidenceInAForkStorm(t *testing.T) {
-	const storm = `
-storm() { while :; do (echo x >>storm; :) & wait $!; done; }
-storm & storm & storm & storm &
-echo ready; exec cat`
 	for how, by := range frozenBy() {
 		t.Run(how, func(t *testing.T) {
 			boxtest.Leftovers(t)

@@ -61,12 +61,14 @@ func (w *world) quiet(t *testing.T, name string) {
 	}
 }
 
-// Processes that fork all the time are stopped as well, all of them, and go on.
-func TestFreezeInAForkStorm(t *testing.T) {
-	const storm = `
+// storm is an agent that forks all the time, and says in a file that it does.
+const storm = `
 storm() { while :; do (echo x >>storm; :) & wait $!; done; }
 storm & storm & storm & storm &
 echo ready; exec cat`
+
+// Processes that fork all the time are stopped as well, all of them, and go on.
+func TestFreezeInAForkStorm(t *testing.T) {
 	for how, by := range frozenBy() {
 		t.Run(how, func(t *testing.T) {
 			boxtest.Leftovers(t)
