@@ -49,7 +49,7 @@ func TestBothHalvesCountAlike(t *testing.T) {
 		"STEP_FORK": int(StepFork), "STEP_GROUP": int(StepGroup), "STEP_TERMINAL": int(StepTerminal), "STEP_STREAMS": int(StepStreams),
 		"STEP_USERNS": int(StepUserns), "STEP_BOUNDING": int(StepBounding), "STEP_IDS": int(StepIDs), "STEP_CAPS": int(StepCaps),
 		"STEP_LIMITS": int(StepLimits), "STEP_CWD": int(StepDir), "STEP_NNP": int(StepNoNewPrivs), "STEP_LANDLOCK": int(StepLandlock),
-		"STEP_DESCRIPTORS": int(StepDescriptors), "STEP_SECCOMP": int(StepSeccomp), "STEP_EXEC": int(StepExec),
+		"STEP_DESCRIPTORS": int(StepDescriptors), "STEP_SECCOMP": int(StepSeccomp), "STEP_PROGRAMS": int(StepPrograms), "STEP_EXEC": int(StepExec),
 		"TAG_ARG": tagArg, "TAG_ENV": tagEnv, "TAG_CWD": tagDir, "TAG_IDS": tagIDs, "TAG_LANDLOCK": tagLandlock, "TAG_LANDLOCK_RULE": tagLandlockRule,
 		"TAG_AGENT_FILTER": tagAgentFilter, "TAG_INIT_FILTER": tagInitFilter, "TAG_NODE": tagNode, "TAG_DIR": tagMkdir, "TAG_MOUNT": tagMount,
 		"TAG_GROUP": tagGroup, "TAG_RLIMIT": tagRlimit, "TAG_AFFINITY": tagAffinity, "TAG_MASK": tagMask, "TAG_NETWORK": tagNetwork, "TAG_SOCKET": tagSocket, "TAG_SEED": tagSeed, "TAG_END": tagEnd,
