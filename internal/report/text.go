@@ -18,7 +18,7 @@ type Fact struct{ Name, Value string }
 // Facts are what the session was.
 func (r *Report) Facts() []Fact {
 	list := []Fact{{"workspace", fmt.Sprintf("%s (%s)", r.Workspace, r.Mode)}, {"profile", r.Profile.String()}, {"network", r.Network.String()},
-		{"started", r.Started.UTC().Format("2006-01-02 15:04:05 UTC")}, {"lasted", duration(r.Seconds)}, {"ended", r.Outcome()}}
+		{"started", r.Started.UTC().Format("2006-01-02 15:04:05 UTC")}, {"lasted", duration(r.Seconds)}, {map[bool]string{true: "state", false: "ended"}[r.Lasts()], r.Outcome()}}
 	var limits []string
 	for _, l := range r.Limits {
 		limits = append(limits, fmt.Sprintf("%s %s (%s)", l.Name, l.Value, l.State))
