@@ -90,15 +90,15 @@ func (s *store) rename(from, to string) error {
 	return nil
 }
 
-// shelve renames a file that is done with, and never over another one.
+// shelve renames a file that is done with, and never over another one, or beside the compressed form of another one.
 func (s *store) shelve(from, to string) error {
 	fd := int(s.dir.Fd())
-	err := unix.Renameat2(fd, from, fd, to, unix.RENAME_NOREPLACE)
+	err := s.free(packedForm(to))
+	if err == nil {
+		err = unix.Renameat2(fd, from, fd, to, unix.RENAME_NOREPLACE)
+	}
 	if errors.Is(err, unix.EINVAL) || errors.Is(err, unix.ENOSYS) { // a network's disk; nobody else may write here
-		var st unix.Stat_t
-		if err = unix.Fstatat(fd, to, &st, unix.AT_SYMLINK_NOFOLLOW); err == nil {
-			err = unix.EEXIST
-		} else if errors.Is(err, unix.ENOENT) {
+		if err = s.free(to); err == nil {
 			return s.rename(from, to)
 		}
 	}
@@ -106,6 +106,19 @@ func (s *store) shelve(from, to string) error {
 		return &os.PathError{Op: "rename", Path: s.path(from), Err: err}
 	}
 	return nil
+}
+
+// free is nil for a name that no file has.
+func (s *store) free(name string) error {
+	var st unix.Stat_t
+	err := unix.Fstatat(int(s.dir.Fd()), name, &st, unix.AT_SYMLINK_NOFOLLOW)
+	switch {
+	case err == nil:
+		return unix.EEXIST
+	case errors.Is(err, unix.ENOENT):
+		return nil
+	}
+	return err
 }
 
 // remove removes a file, if it is there.

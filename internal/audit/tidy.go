@@ -97,6 +97,9 @@ func (u Upkeep) shut(s *store, log Stored) ([]File, error) {
 	if !whole {
 		return nil, nil
 	}
+	if log, err = s.find(log.Session); err != nil { // as it is now that nobody adds to it: others may have closed files since it was listed
+		return nil, err
+	}
 	name := closedName(log.Session, log.last()+1)
 	if err := s.shelve(filepath.Base(Path("", log.Session)), name); err != nil {
 		return nil, err
