@@ -3,6 +3,7 @@ package audit
 import (
 	"bytes"
 	"errors"
+	"io"
 	"os"
 	"path/filepath"
 	"testing"
@@ -64,6 +65,57 @@ func TestNumbersAreTakenOnce(t *testing.T) {
 			defer s.close()
 			if err := s.shelve("s1.jsonl", "s1.000009.jsonl"); !errors.Is(err, tc.want) {
 				t.Errorf("%v", err)
+			}
+		})
+	}
+}
+
+// Where a compression was cut off behind its last but one step, the plain file goes. Where the two forms hold different things,
+// somebody changed one of them: neither goes, and neither takes the place of the other.
+func TestBothForms(t *testing.T) {
+	dir := longEnded(t, 60, Options{})
+	packAll(t, dir)
+	name, packed := closedName("s1", 2), packedName("s1", 2)
+	f, err := openClosed(dir, name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	plain, err := io.ReadAll(f)
+	if err != nil {
+		t.Fatal(err)
+	}
+	good, err := os.ReadFile(filepath.Join(dir, packed))
+	if err != nil {
+		t.Fatal(err)
+	}
+	edited := bytes.Replace(plain, []byte("echo"), []byte("ecce"), 1)
+	for what, tc := range map[string]struct {
+		plain, packed []byte
+		same          bool
+	}{
+		"the same":                           {plain, good, true},
+		"the same, as another program packs": {plain, sized(t, plain), true},
+		"the plain one was changed":          {edited, good, false},
+		"the plain one was cut":              {plain[:len(plain)-1], good, false},
+		"the packed one was changed":         {plain, sized(t, edited), false},
+		"the packed one is no such file":     {plain, []byte("this is no such file"), false},
+	} {
+		t.Run(what, func(t *testing.T) {
+			write(t, dir, name, string(tc.plain))
+			write(t, dir, packed, string(tc.packed))
+			if err := (Upkeep{Dir: dir}).Run(t.Context()); (err == nil) != tc.same {
+				t.Errorf("%v", err)
+			}
+			if is, err := os.ReadFile(filepath.Join(dir, packed)); err != nil || !bytes.Equal(is, tc.packed) {
+				t.Errorf("the packed one is another: %v", err)
+			}
+			is, err := os.ReadFile(filepath.Join(dir, name))
+			if tc.same != errors.Is(err, os.ErrNotExist) || !tc.same && !bytes.Equal(is, tc.plain) {
+				t.Errorf("the plain one is another: %v", err)
+			}
+			if left, _ := filepath.Glob(filepath.Join(dir, ".*")); len(left) > 0 {
+				t.Errorf("left are %v", left)
 			}
 		})
 	}
