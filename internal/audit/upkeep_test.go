@@ -24,7 +24,7 @@ func TestUpkeepPicks(t *testing.T) {
 	}
 	old, young := log("old", 100, 10), log("young", 5, 20)
 	runs, kept, here := log("runs", 100, 50), log("kept", 120, 40), log("here", 110, 30)
-	runs.runs, kept.kept, here.unshipped = true, true, true
+	runs.runs, kept.kept = true, true
 	all := []standing{young, old, runs, kept, here, log("younger", 1, 20)}
 	for name, tc := range map[string]struct {
 		u    Upkeep
@@ -41,7 +41,7 @@ func TestUpkeepPicks(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			var got []string
-			for _, c := range tc.u.pick(all, now) {
+			for _, c := range tc.u.pick(all, now, func(log Stored) bool { return log.Session != "here" }) {
 				got = append(got, c.Session+" "+c.Why)
 			}
 			if diff := cmp.Diff(tc.want, got); diff != "" {
@@ -244,6 +244,55 @@ func TestUpkeepWithoutARecord(t *testing.T) {
 	write(t, dir, "retention.jsonl", string(data))
 	if err := u.Run(t.Context()); err != nil || len(sessions(t, dir)) != 0 {
 		t.Errorf("as it was: %v; there are %v", err, sessions(t, dir))
+	}
+}
+
+// Whether a log is in the archive may mean to read all of it: only what is to go is asked about, and only while there is time.
+func TestUpkeepAsksTheArchive(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "audit")
+	for i, session := range []string{"a", "b", "c", "d"} {
+		aged(t, dir, session, 10-i)
+	}
+	logs, err := Logs(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	total := int64(0)
+	for _, log := range logs {
+		total += log.Size
+	}
+	over, cancel := context.WithDeadline(t.Context(), time.Now().Add(-time.Second))
+	defer cancel()
+	stopped, stop := context.WithCancel(t.Context())
+	stop()
+	for name, tc := range map[string]struct {
+		ctx    context.Context
+		retain time.Duration
+		has    bool
+		asked  []string
+	}{
+		"one log is too much":            {t.Context(), 0, true, []string{"a"}},
+		"one that is nowhere else stays": {t.Context(), 0, false, []string{"a", "b", "c", "d"}},
+		"all are too old":                {t.Context(), day, true, []string{"a", "b", "c", "d"}},
+		"there is no time":               {over, day, true, []string{"a"}},
+		"it was stopped":                 {stopped, day, true, nil},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var asked []string
+			u := Upkeep{Dir: dir, Retain: tc.retain, MaxSize: total - 1, Shipped: func(name string) bool {
+				if session := SessionOf(name); !slices.Contains(asked, session) {
+					asked = append(asked, session)
+				}
+				return tc.has
+			}}
+			chosen, err := u.Choose(tc.ctx)
+			if diff := cmp.Diff(tc.asked, asked); err != nil || diff != "" {
+				t.Errorf("%v %s", err, diff)
+			}
+			if want := map[bool]int{true: len(tc.asked)}[tc.has]; len(chosen) != want {
+				t.Errorf("%d were chosen", len(chosen))
+			}
+		})
 	}
 }
 
