@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/ed25519"
 	"errors"
+	"fmt"
 	"io/fs"
 	"os"
 	"slices"
@@ -201,21 +202,33 @@ func (s *store) runs(log Stored) (bool, error) {
 	return false, err
 }
 
-// finish removes what is left of logs whose removal is on record and was cut off.
+// finish removes what is left of logs whose removal is on record and was cut off. A record that somebody changed removes
+// nothing.
 func (u Upkeep) finish(ctx context.Context, s *store, logs []Stored) error {
 	gone, err := u.removed(ctx)
-	if err != nil || len(gone) == 0 {
+	if err != nil {
 		return err
 	}
+	logs = slices.DeleteFunc(slices.Clone(logs), func(log Stored) bool {
+		when, ok := gone[log.Session]
+		return !ok || !log.Changed.Before(when) || u.keeps(log.Session)
+	})
+	if len(logs) == 0 {
+		return nil
+	}
+	path := Path(u.Dir, RetentionLog)
+	if r, err := VerifyAll(path, Expected{}); err != nil {
+		return err
+	} else if r.Verdict == Broken {
+		return fmt.Errorf("%s: %w: it is %s", path, ErrTampered, r)
+	}
 	for _, log := range logs {
-		if when, ok := gone[log.Session]; ok && log.Changed.Before(when) && !u.keeps(log.Session) {
-			held, err := s.hold(log.Files[len(log.Files)-1].Name)
-			if err == nil {
-				err = s.erase(log, held)
-			}
-			if err != nil && !errors.Is(err, ErrBusy) {
-				return err
-			}
+		held, err := s.hold(log.Files[len(log.Files)-1].Name)
+		if err == nil {
+			err = s.erase(log, held)
+		}
+		if err != nil && !errors.Is(err, ErrBusy) {
+			return err
 		}
 	}
 	return nil

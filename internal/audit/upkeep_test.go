@@ -247,6 +247,35 @@ func TestUpkeepWithoutARecord(t *testing.T) {
 	}
 }
 
+// A removal that nobody recorded is none: the rest of a log goes only by a record that nobody changed.
+func TestForgedRemoval(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "audit")
+	aged(t, dir, "gone", 100)
+	aged(t, dir, "here", 3)
+	u := Upkeep{Dir: dir, Retain: 90 * day}
+	if err := u.Run(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	path := Path(dir, RetentionLog)
+	good, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	line, _ := appendRecord(nil, record{seq: 2, time: time.Now(), session: RetentionLog, kind: (Removed{}).Type(), data: []byte(`{"session":"here"}`)})
+	write(t, dir, "retention.jsonl", string(good)+string(line))
+	if err := u.Run(t.Context()); !errors.Is(err, ErrTampered) || len(sessions(t, dir)) != 1 {
+		t.Errorf("%v; there are %v", err, sessions(t, dir))
+	}
+	write(t, dir, "retention.jsonl", string(good))
+	ledger, err := u.ledger()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(ledger.Commit(&Removed{Session: "here"}), ledger.Close(), u.Run(t.Context())); err != nil || len(sessions(t, dir)) != 0 {
+		t.Errorf("by a record: %v; there are %v", err, sessions(t, dir))
+	}
+}
+
 // Whether a log is in the archive may mean to read all of it: only what is to go is asked about, and only while there is time.
 func TestUpkeepAsksTheArchive(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "audit")
