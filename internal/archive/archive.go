@@ -209,7 +209,7 @@ func (p *pass) decide(ctx context.Context, o *object) (Outcome, error) {
 // says so, and the file is still what was shipped. It is for who removes logs. When in doubt the answer is no.
 func Shipped(dir, destination string) func(name string) bool {
 	return func(name string) bool {
-		if !isClosed(name) || destination == "" {
+		if !isClosed(name) || destination == "" || !trusted(filepath.Join(dir, ledgerDir)) {
 			return false
 		}
 		noted := readRecord(filepath.Join(dir, ledgerDir, name+".json"), name)

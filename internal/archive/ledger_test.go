@@ -33,6 +33,7 @@ func TestWhatCountsAsShipped(t *testing.T) {
 		"another archive is noted":       {rewrite(func(r *record) { r.Shipped[0].Destination += "/x" }), false},
 		"it was begun":                   {rewrite(func(r *record) { r.Shipped[0].Time = nil }), false},
 		"another time of the inode":      {rewrite(func(r *record) { r.Changed++ }), true},
+		"anybody may note things":        {func(_, _, noted string) error { return os.Chmod(filepath.Dir(noted), 0o707) }, false},
 		"the format is a later one":      {rewrite(func(r *record) { r.Version = 2 }), false},
 	} {
 		t.Run(name, func(t *testing.T) {
