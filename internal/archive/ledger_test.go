@@ -127,7 +127,7 @@ func TestTwoArchives(t *testing.T) {
 		if Shipped(dir, d.String())(first) {
 			t.Error("shipped before")
 		}
-		if got := Pending(dir, []File{{first, filepath.Join(dir, first)}}, d); got[0].Outcome != Untried || got[0].Size != 5000 {
+		if got := Pending(dir, []File{{Name: first, Path: filepath.Join(dir, first)}}, d); got[0].Outcome != Untried || got[0].Size != 5000 {
 			t.Errorf("%+v", got)
 		}
 		if got := outcomes(ship(t, dir, d)); got != "shipped" {
@@ -135,7 +135,7 @@ func TestTwoArchives(t *testing.T) {
 		}
 	}
 	for _, d := range []*Destination{one, two} {
-		if !Shipped(dir, d.String())(first) || outcomes(ship(t, dir, d)) != "known" || outcomes(Pending(dir, []File{{first, filepath.Join(dir, first)}}, d)) != "known" {
+		if !Shipped(dir, d.String())(first) || outcomes(ship(t, dir, d)) != "known" || outcomes(Pending(dir, []File{{Name: first, Path: filepath.Join(dir, first)}}, d)) != "known" {
 			t.Errorf("%s is not noted", d)
 		}
 	}

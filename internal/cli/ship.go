@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 
 	"agentbox/internal/archive"
 	"agentbox/internal/outside"
@@ -33,6 +34,7 @@ func (c *caller) ship(ctx context.Context, dir string, p policy) error {
 		return nil
 	}
 	files, err := archive.Closed(dir)
+	files = slices.DeleteFunc(files, func(f archive.File) bool { return f.Unpacked }) // for the next one
 	if err != nil || len(files) == 0 {
 		return err
 	}
