@@ -88,7 +88,7 @@ func (u Upkeep) shut(s *store, log Stored) ([]File, error) {
 		}
 	}
 	switch {
-	case errors.Is(err, ErrBusy) || errors.Is(err, fs.ErrNotExist) || errors.Is(err, fs.ErrPermission) || errors.Is(err, ErrTampered):
+	case errors.Is(err, ErrBusy) || errors.Is(err, fs.ErrNotExist) || errors.Is(err, fs.ErrPermission) || errors.Is(err, ErrTampered) || errors.Is(err, errUnsigned):
 		return nil, nil // it goes on, is another user's, or must stay as it is
 	case err != nil || f == nil:
 		return nil, err
@@ -129,7 +129,7 @@ func (s *store) over(log Stored) (f *logFile, whole bool, err error) {
 
 // mend cuts off what a writer that was killed left of a record. The log stays unsealed for ever.
 func (u Upkeep) mend(session string) error {
-	l, err := Continue(u.Dir, Options{Session: session, Key: u.Key}, Continued{Agentbox: Text(u.Agentbox), UID: os.Getuid(), PID: os.Getpid()})
+	l, err := Continue(u.Dir, Options{Session: session, Key: u.Key, signs: true}, Continued{Agentbox: Text(u.Agentbox), UID: os.Getuid(), PID: os.Getpid()})
 	if err != nil {
 		return err
 	}

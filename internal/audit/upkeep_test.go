@@ -3,6 +3,7 @@ package audit
 import (
 	"bytes"
 	"context"
+	"crypto/ed25519"
 	"errors"
 	"fmt"
 	"os"
@@ -244,6 +245,36 @@ func TestUpkeepWithoutARecord(t *testing.T) {
 	write(t, dir, "retention.jsonl", string(data))
 	if err := u.Run(t.Context()); err != nil || len(sessions(t, dir)) != 0 {
 		t.Errorf("as it was: %v; there are %v", err, sessions(t, dir))
+	}
+}
+
+// Half a record of a signed log is cut off by a part that its key signs, or not at all: to who has the key, a part without a signature
+// is somebody else's.
+func TestUpkeepOfASignedLog(t *testing.T) {
+	another := ed25519.NewKeyFromSeed(bytes.Repeat([]byte{9}, ed25519.SeedSize))
+	for name, tc := range map[string]struct {
+		key  ed25519.PrivateKey
+		want bool
+	}{"its key": {key(), true}, "no key": {nil, false}, "another key": {another, false}} {
+		t.Run(name, func(t *testing.T) {
+			dir := longEnded(t, 60, Options{Key: key()})
+			data, err := os.ReadFile(Path(dir, "s1"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			write(t, dir, "s1.jsonl", string(data[:len(data)-20]))
+			if err := (Upkeep{Dir: dir, Prompt: true, Key: tc.key}).Run(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			files, err := find(dir, "s1")
+			if err != nil || files.live() == tc.want {
+				t.Errorf("%+v, %v", files, err)
+			}
+			r := verifyAll(t, dir, Expected{Key: publicKey()})
+			if r.Verdict != Unsealed || (r.Torn == 0) != tc.want {
+				t.Errorf("%+v", r)
+			}
+		})
 	}
 }
 

@@ -23,6 +23,7 @@ type shipment struct {
 	workspace string
 	dir       string   // of the logs
 	to, token string   // as a profile has them
+	key       string   // signs what is added to a log when it is closed
 	ca        []string // files of authorities
 }
 
