@@ -53,17 +53,20 @@ func undecided() func(session string) bool {
 	}
 }
 
-// tend looks after the logs of earlier sessions. Nothing of this one depends on it.
+// tend looks after the logs of earlier sessions. Nothing of this one depends on it, so that a signal ends it: the rest is for
+// the next run.
 func (r *recorder) tend() {
 	if r == nil || r.log == nil {
 		return
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), tending)
+	ctx, signals := newCourier(context.Background(), false)
+	defer signals.stop()
+	tidying, cancel := context.WithTimeout(ctx, tending)
 	defer cancel()
-	if err := r.upkeep.Run(ctx); err != nil && !errors.Is(err, audit.ErrBusy) {
+	if err := r.upkeep.Run(tidying); err != nil && !errors.Is(err, audit.ErrBusy) {
 		r.c.voice.warnf("old logs could not be looked after: %s", err)
 	}
-	sending, stop := context.WithTimeout(context.Background(), shippingTime)
+	sending, stop := context.WithTimeout(ctx, shippingTime)
 	defer stop()
 	if err := r.c.ship(sending, r.upkeep.Dir, r.policy); err != nil {
 		r.c.voice.warnf("the archive: %s", err)
