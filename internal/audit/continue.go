@@ -147,7 +147,7 @@ func (s *store) beginBehind(session string) (*logFile, error) {
 
 // hold locks a file of a log, so that nobody adds to the log or removes it.
 func (s *store) hold(name string) (*os.File, error) {
-	f, err := s.open(name)
+	f, err := s.openToLock(name)
 	if err != nil {
 		return nil, err
 	}

@@ -70,6 +70,29 @@ func TestNumbersAreTakenOnce(t *testing.T) {
 	}
 }
 
+// What is locked is open for writing, without which NFS has no lock for one alone; and what nobody may write to is locked all the same.
+func TestLocksForNFS(t *testing.T) {
+	dir := longEnded(t, 3, Options{})
+	s, err := openStore(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.close()
+	for _, mode := range []os.FileMode{0o600, 0o400} {
+		if err := os.Chmod(Path(dir, "s1"), mode); err != nil {
+			t.Fatal(err)
+		}
+		f, err := s.hold("s1.jsonl")
+		if err != nil {
+			t.Fatal(err)
+		}
+		flags, err := unix.FcntlInt(f.Fd(), unix.F_GETFL, 0)
+		if f.Close(); err != nil || mode == 0o600 && flags&unix.O_ACCMODE != unix.O_RDWR {
+			t.Errorf("%o: %v, %v", mode, flags&unix.O_ACCMODE, err)
+		}
+	}
+}
+
 // Where a compression was cut off behind its last but one step, the plain file goes. Where the two forms hold different things,
 // somebody changed one of them: neither goes, and neither takes the place of the other.
 func TestBothForms(t *testing.T) {

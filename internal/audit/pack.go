@@ -56,7 +56,7 @@ func (u *unpacker) Close() error {
 // plain one counts; what is not finished has a hidden name. One that another process is at, or that is packed already, is
 // left alone. Where both forms are there and hold different things, both stay: one of them is not what was written.
 func (s *store) pack(ctx context.Context, name string) error {
-	plain, err := s.open(name)
+	plain, err := s.openToLock(name)
 	if errors.Is(err, unix.ENOENT) {
 		return nil
 	}

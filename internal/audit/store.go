@@ -53,7 +53,20 @@ func (s *store) openat(op, name string, flags int) (*os.File, error) {
 
 // open opens a regular file to read it.
 func (s *store) open(name string) (*os.File, error) {
-	f, err := s.openat("open", name, unix.O_RDONLY)
+	return regular(s.openat("open", name, unix.O_RDONLY))
+}
+
+// openToLock opens a regular file to lock it and to read it. On NFS only who may write to a descriptor may lock it for
+// himself alone; see flock(2). A file that nobody may write to is locked as elsewhere.
+func (s *store) openToLock(name string) (*os.File, error) {
+	f, err := s.openat("open", name, unix.O_RDWR)
+	if errors.Is(err, unix.EACCES) || errors.Is(err, unix.EPERM) || errors.Is(err, unix.EROFS) {
+		f, err = s.openat("open", name, unix.O_RDONLY)
+	}
+	return regular(f, err)
+}
+
+func regular(f *os.File, err error) (*os.File, error) {
 	if err != nil {
 		return nil, err
 	}

@@ -61,7 +61,7 @@ func (s *store) packCalmly(ctx context.Context, names []string) error {
 // sweep removes what a compression left that was cut off. Who compresses holds the plain file.
 func (s *store) sweep(part string) error {
 	plain := part[1:len(part)-len(packedEnd)-len(partEnd)] + plainEnd
-	f, err := s.open(plain)
+	f, err := s.openToLock(plain)
 	if errors.Is(err, fs.ErrNotExist) {
 		return s.remove(part)
 	}
