@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -90,6 +91,39 @@ func TestLocksForNFS(t *testing.T) {
 		if f.Close(); err != nil || mode == 0o600 && flags&unix.O_ACCMODE != unix.O_RDWR {
 			t.Errorf("%o: %v, %v", mode, flags&unix.O_ACCMODE, err)
 		}
+	}
+}
+
+// Who looks, in the middle of a rotation, whether the session is over does not end its log.
+func TestLookedAtWhileItIsMade(t *testing.T) {
+	looks := make(chan error, 100)
+	var dir string
+	step := func(name string) {
+		if name != "made" {
+			return
+		}
+		f, err := os.Open(Path(dir, "s1"))
+		if err == nil {
+			err = lock(f)
+		}
+		looks <- err
+		time.AfterFunc(20*time.Millisecond, func() { f.Close() })
+	}
+	l := create(t, Options{Rotate: small, step: step})
+	dir = filepath.Dir(l.Path())
+	for i := range 20 {
+		if err := l.Commit(&Exec{UID: i, Argv: Texts([]string{"sh", "-c", "echo"})}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := l.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if err := <-looks; err != nil {
+		t.Fatal(err)
+	}
+	if r := verifyAll(t, dir, Expected{}); r.Verdict != Sealed || r.Files < 2 {
+		t.Errorf("%+v", r)
 	}
 }
 
