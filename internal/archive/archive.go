@@ -194,11 +194,11 @@ func (p *pass) decide(ctx context.Context, o *object) (Outcome, error) {
 	if err := o.hash(ctx); err != nil {
 		return Failed, err
 	}
-	same := noted.is(o)
+	same, taken := noted.is(o), noted.taken()
 	switch {
-	case e.Time != nil && !same:
-		return Failed, &Error{Err: fmt.Errorf("it is not what was shipped on %s, whose SHA-256 is %s: it was changed here since", e.Time.Format("2006-01-02"), noted.SHA256),
-			Hint: "the archive has what it was; look who changed this one"}
+	case taken.Time != nil && !same:
+		return Failed, &Error{Err: fmt.Errorf("it is not what was shipped on %s, whose SHA-256 is %s: it was changed here since", taken.Time.Format("2006-01-02"), noted.SHA256),
+			Hint: taken.Destination + " has what it was; look who changed this one"}
 	case e.Time != nil: // another inode, such as one from a backup
 		return Known, p.ledger.write(noted.with(o, e))
 	}

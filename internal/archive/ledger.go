@@ -49,6 +49,16 @@ func (r record) entry(destination string) entry {
 	return entry{Destination: destination}
 }
 
+// taken is an entry of an archive that has the file, or the zero value.
+func (r record) taken() entry {
+	for _, e := range r.Shipped {
+		if e.Time != nil {
+			return e
+		}
+	}
+	return entry{}
+}
+
 func (r record) is(o *object) bool { return r.Size == o.size && r.SHA256 == o.sum && o.sum != "" }
 
 func (r record) unchanged(o *object) bool { return r.Size == o.size && r.Changed == o.changed }

@@ -141,6 +141,29 @@ func TestTwoArchives(t *testing.T) {
 	}
 }
 
+// A log that was changed after one archive took it is not sent to another one, and what the first one took stays noted.
+func TestChangedBetweenTwoArchives(t *testing.T) {
+	dir, want := closedLogs(t, 5000)
+	one, two := directoryBackend(t), directoryBackend(t)
+	ship(t, dir, to(t, one))
+	if err := writeAt(filepath.Join(dir, first), 7); err != nil {
+		t.Fatal(err)
+	}
+	for _, b := range []*backend{two, one} {
+		items := ship(t, dir, to(t, b))
+		var e *Error
+		if !errors.As(items[0].Err, &e) || !strings.Contains(outcomes(items), "whose SHA-256 is "+sumOf(want[first])) || !strings.HasPrefix(e.Hint, to(t, one).String()) {
+			t.Errorf("%s, %+v", outcomes(items), e)
+		}
+	}
+	one.holds(t, want)
+	two.holds(t, map[string]string{})
+	write(t, filepath.Join(dir, first), want[first])
+	if got := outcomes(ship(t, dir, to(t, two))); got != "shipped" {
+		t.Errorf("as it was: %s", got)
+	}
+}
+
 func TestOnePassAtATime(t *testing.T) {
 	dir, _ := closedLogs(t, 5000)
 	l, err := openLedger(dir)
