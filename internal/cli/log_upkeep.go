@@ -63,7 +63,12 @@ func (r *recorder) tend() {
 	defer signals.stop()
 	tidying, cancel := context.WithTimeout(ctx, tending)
 	defer cancel()
-	if err := r.upkeep.Run(tidying); err != nil && !errors.Is(err, audit.ErrBusy) {
+	look := func() error { return r.upkeep.Run(tidying) }
+	err := look()
+	if r.upkeep.Prompt { // another one that is at it may have begun before this log ended, which is to go to the archive
+		err = again(tidying, err, audit.ErrBusy, look)
+	}
+	if err != nil && !errors.Is(err, audit.ErrBusy) {
 		r.c.voice.warnf("old logs could not be looked after: %s", err)
 	}
 	sending, stop := context.WithTimeout(ctx, shippingTime)
@@ -72,4 +77,19 @@ func (r *recorder) tend() {
 		r.c.voice.warnf("the archive: %s", err)
 		r.c.voice.hint(hintOf(err))
 	}
+}
+
+// busyPause is how long a run leaves alone what another process is at.
+const busyPause = 50 * time.Millisecond
+
+// again does what another process was at, until it is done or the context is over.
+func again(ctx context.Context, err, busy error, do func() error) error {
+	for errors.Is(err, busy) && ctx.Err() == nil {
+		select {
+		case <-ctx.Done():
+		case <-time.After(busyPause):
+			err = do()
+		}
+	}
+	return err
 }

@@ -28,7 +28,7 @@ type shipment struct {
 }
 
 // ship copies the closed logs of a directory that the profile's archive does not have, until the context is over. It says
-// nothing where there is no archive, and where another pass does it.
+// nothing where there is no archive, and waits for another pass, which may have begun before the last of them was there.
 func (c *caller) ship(ctx context.Context, dir string, p policy) error {
 	n, a := p.effective.Profile.Network, p.effective.Profile.Audit
 	if a.Archive == "" {
@@ -45,10 +45,12 @@ func (c *caller) ship(ctx context.Context, dir string, p policy) error {
 		return err
 	}
 	defer done()
-	items, err := archive.Ship(ctx, dir, files, to, nil)
-	if errors.Is(err, archive.ErrBusy) {
-		return nil
+	var items []archive.Item
+	send := func() (err error) {
+		items, err = archive.Ship(ctx, dir, files, to, nil)
+		return err
 	}
+	err = again(ctx, send(), archive.ErrBusy, send)
 	for _, i := range items {
 		if err == nil {
 			err = i.Err
