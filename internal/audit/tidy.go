@@ -23,7 +23,7 @@ func (u Upkeep) tidy(ctx context.Context, s *store, entries []fs.DirEntry, logs 
 		if ctx.Err() != nil {
 			break
 		}
-		if log.live() && (u.Prompt || time.Since(log.Changed) > closeAfter && !u.keeps(log.Session)) {
+		if log.live() && u.closes(log) {
 			closed, err := u.shut(s, log)
 			errs = append(errs, err)
 			log.Files = append(log.Files, closed...)
@@ -39,6 +39,14 @@ func (u Upkeep) tidy(ctx context.Context, s *store, entries []fs.DirEntry, logs 
 		return nil // the rest is for the next one
 	}
 	return err
+}
+
+// closes reports whether it is time to close a log. On a disk without locks one that is written looks as if nobody had it.
+func (u Upkeep) closes(log Stored) bool {
+	if u.Prompt {
+		return u.Runs == nil || !u.Runs(log.Session)
+	}
+	return time.Since(log.Changed) > closeAfter && !u.keeps(log.Session)
 }
 
 // packCalmly compresses files and yields to everything else that runs.

@@ -29,6 +29,7 @@ type Upkeep struct {
 	Retain   time.Duration                 // how long a log is kept after its last record; 0: for ever
 	MaxSize  int64                         // bytes of the logs of sessions that have ended; 0: no bound
 	Keep     func(session string) bool     // a session whose log stays; nil: none
+	Runs     func(session string) bool     // a session that runs, also where no file can be locked; nil: the locks say so
 	Shipped  func(name string) bool        // a file that is elsewhere, too, so that it may go; nil: all are
 	Prompt   bool                          // closes a log as soon as its session is over: an archive takes closed files
 	Key      ed25519.PrivateKey            // signs the record of what was removed; nil: no signature

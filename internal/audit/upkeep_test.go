@@ -464,11 +464,13 @@ func BenchmarkUpkeep(b *testing.B) {
 func TestUpkeepIsPrompt(t *testing.T) {
 	for name, tc := range map[string]struct {
 		prompt, lasts bool
+		runs          bool // without a lock
 		closed        bool
 	}{
 		"without an archive": {},
 		"with one":           {prompt: true, closed: true},
 		"while it lasts":     {prompt: true, lasts: true},
+		"while it runs":      {prompt: true, runs: true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			l := create(t, Options{Session: "s1"})
@@ -481,7 +483,7 @@ func TestUpkeepIsPrompt(t *testing.T) {
 			} else if err := l.Close(); err != nil {
 				t.Fatal(err)
 			}
-			if err := (Upkeep{Dir: dir, Prompt: tc.prompt, Keep: func(string) bool { return true }}).Run(t.Context()); err != nil {
+			if err := (Upkeep{Dir: dir, Prompt: tc.prompt, Keep: func(string) bool { return true }, Runs: func(string) bool { return tc.runs }}).Run(t.Context()); err != nil {
 				t.Fatal(err)
 			}
 			files, err := find(dir, "s1")

@@ -103,7 +103,7 @@ func (s shipment) closeEnded(ctx context.Context) error {
 	if err != nil {
 		return err // a part that is not signed would make a log of it that is not as its key wants it
 	}
-	err = audit.Upkeep{Dir: s.dir, Keep: func(string) bool { return true }, Key: key, Agentbox: version, Prompt: true}.Run(ctx)
+	err = audit.Upkeep{Dir: s.dir, Keep: func(string) bool { return true }, Runs: running(), Key: key, Agentbox: version, Prompt: true}.Run(ctx)
 	if errors.Is(err, audit.ErrBusy) {
 		return nil // a run that ends does it
 	}
