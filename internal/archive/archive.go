@@ -23,7 +23,10 @@ import (
 )
 
 // A File is a closed log: nobody writes to it any more.
-type File struct{ Name, Path string }
+type File struct {
+	Name, Path string
+	Unpacked   bool // there only is its plain form, or that as well, which is the one that counts; it is not sent
+}
 
 // isClosed knows the name that the log's writer gives a part that it has closed: SESSION.000001.jsonl.zst. It is safe in a
 // URL and as a file's.
@@ -33,6 +36,9 @@ func isClosed(name string) bool {
 		len(parts[1]) == 6 && made(parts[1], digits) && parts[2] == "jsonl" && parts[3] == "zst"
 }
 
+// packedEnd is what a compressed log's name has behind the plain one's.
+const packedEnd = ".zst"
+
 const (
 	letters = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
 	digits  = "0123456789"
@@ -41,7 +47,7 @@ const (
 // made reports whether a text has characters of one kind, and no others.
 func made(text, of string) bool { return text != "" && strings.Trim(text, of) == "" }
 
-// Closed lists the closed logs of a directory, by name. A directory that does not exist has none.
+// Closed lists the closed logs of a directory, by the names that they have compressed. A directory that does not exist has none.
 func Closed(dir string) ([]File, error) {
 	entries, err := os.ReadDir(dir)
 	if errors.Is(err, os.ErrNotExist) {
@@ -51,10 +57,16 @@ func Closed(dir string) ([]File, error) {
 		return nil, err
 	}
 	var files []File
-	for _, e := range entries {
-		if e.Type().IsRegular() && isClosed(e.Name()) {
-			files = append(files, File{Name: e.Name(), Path: filepath.Join(dir, e.Name())})
+	for _, e := range entries { // a plain form stands before the compressed one
+		name := e.Name()
+		plain := isClosed(name + packedEnd)
+		if plain {
+			name += packedEnd
 		}
+		if !e.Type().IsRegular() || !isClosed(name) || len(files) > 0 && files[len(files)-1].Name == name {
+			continue
+		}
+		files = append(files, File{Name: name, Path: filepath.Join(dir, name), Unpacked: plain})
 	}
 	return files, nil
 }
@@ -92,6 +104,9 @@ var ErrBusy = errors.New("another agentbox is copying the logs of this directory
 
 // errOther is that a name is taken.
 var errOther = errors.New("the archive has another content under this name; it was not overwritten")
+
+// errUnpacked is that a log is closed and has not the form in which it is kept.
+var errUnpacked = errors.New("it is not compressed yet; that is done by a run, by this command, or by its own session while that lasts")
 
 // Ship copies files to the archive that are not there, one after the other, and says what became of each. It returns an
 // error when the pass could not begin or was cut off; items of files that failed have theirs. report may be nil.
@@ -149,6 +164,10 @@ func (p *pass) file(ctx context.Context, f File) Item {
 		item.Err = fmt.Errorf("%q is not the name of a closed log", f.Name)
 		return item
 	}
+	if f.Unpacked {
+		item.Err = errUnpacked
+		return item
+	}
 	o, err := openObject(f)
 	if err != nil {
 		item.Err = err
@@ -175,11 +194,11 @@ func (p *pass) decide(ctx context.Context, o *object) (Outcome, error) {
 	if err := o.hash(ctx); err != nil {
 		return Failed, err
 	}
-	same := noted.is(o)
+	same, taken := noted.is(o), noted.taken()
 	switch {
-	case e.Time != nil && !same:
-		return Failed, &Error{Err: fmt.Errorf("it is not what was shipped on %s, whose SHA-256 is %s: it was changed here since", e.Time.Format("2006-01-02"), noted.SHA256),
-			Hint: "the archive has what it was; look who changed this one"}
+	case taken.Time != nil && !same:
+		return Failed, &Error{Err: fmt.Errorf("it is not what was shipped on %s, whose SHA-256 is %s: it was changed here since", taken.Time.Format("2006-01-02"), noted.SHA256),
+			Hint: taken.Destination + " has what it was; look who changed this one"}
 	case e.Time != nil: // another inode, such as one from a backup
 		return Known, p.ledger.write(noted.with(o, e))
 	}
@@ -209,7 +228,7 @@ func (p *pass) decide(ctx context.Context, o *object) (Outcome, error) {
 // says so, and the file is still what was shipped. It is for who removes logs. When in doubt the answer is no.
 func Shipped(dir, destination string) func(name string) bool {
 	return func(name string) bool {
-		if !isClosed(name) || destination == "" {
+		if !isClosed(name) || destination == "" || !trusted(filepath.Join(dir, ledgerDir)) {
 			return false
 		}
 		noted := readRecord(filepath.Join(dir, ledgerDir, name+".json"), name)
@@ -230,11 +249,14 @@ func Pending(dir string, files []File, to *Destination) []Item {
 	items := make([]Item, 0, len(files))
 	for _, f := range files {
 		item := Item{Name: f.Name, Outcome: Untried}
+		if f.Unpacked {
+			f.Path = strings.TrimSuffix(f.Path, packedEnd)
+		}
 		if o, err := openObject(f); err != nil {
 			item.Outcome, item.Err = Failed, err
 		} else {
 			noted := readRecord(filepath.Join(dir, ledgerDir, f.Name+".json"), f.Name)
-			if item.Size = o.size; noted.entry(to.String()).Time != nil && noted.unchanged(o) {
+			if item.Size = o.size; !f.Unpacked && noted.entry(to.String()).Time != nil && noted.unchanged(o) {
 				item.Outcome, item.SHA256 = Known, noted.SHA256
 			}
 			o.file.Close()

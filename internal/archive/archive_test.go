@@ -332,3 +332,30 @@ func TestNamesOfClosedLogs(t *testing.T) {
 		t.Error(diff)
 	}
 }
+
+// What counts of a closed log is its plain form. While that is there nothing is sent, and the pass says so.
+func TestLogsThatAreNotCompressed(t *testing.T) {
+	b := directoryBackend(t)
+	dir, want := closedLogs(t, 10, 20)
+	write(t, filepath.Join(dir, "1ryn6z2q1j1n.000002.jsonl"), "both forms")
+	write(t, filepath.Join(dir, "1ryn6z2q1j1n.000003.jsonl"), "the plain one")
+	d := to(t, b)
+	files, err := Closed(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := outcomes(Pending(dir, files, d)); got != "untried\nuntried\nuntried" {
+		t.Errorf("a pass would do %s", got)
+	}
+	if got, refused := outcomes(ship(t, dir, d)), "failed: "+errUnpacked.Error(); got != "shipped\n"+refused+"\n"+refused {
+		t.Error(got)
+	}
+	b.holds(t, map[string]string{first: want[first]})
+	if err := errors.Join(os.Remove(filepath.Join(dir, "1ryn6z2q1j1n.000002.jsonl")), os.Remove(filepath.Join(dir, "1ryn6z2q1j1n.000003.jsonl"))); err != nil {
+		t.Fatal(err)
+	}
+	if got := outcomes(ship(t, dir, d)); got != "known\nshipped" {
+		t.Error(got)
+	}
+	b.holds(t, want)
+}

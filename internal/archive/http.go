@@ -90,7 +90,7 @@ func (o *object) compare(x *exchange, r *http.Response) (presence, error) {
 	case http.StatusOK:
 		found, err := o.sameContent(moving{r.Body, x})
 		if err != nil {
-			err = unanswered(x.ctx, r.Request.URL.Host, err)
+			err = unanswered(x.ctx, r.Request, err)
 		}
 		return found, err
 	case http.StatusNotFound, http.StatusGone:

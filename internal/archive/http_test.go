@@ -322,3 +322,25 @@ func TestTheTokenIsInNoError(t *testing.T) {
 		noSecretBelow(t, dir, testToken)
 	}
 }
+
+// An answer that is no HTTP is quoted by the client, and may hold the token, too.
+func TestTheTokenIsInNoQuotation(t *testing.T) {
+	for name, answer := range map[string]string{"a line": "%s\r\n\r\n", "a status": "HTTP/1.1 %s\r\n\r\n", "a header": "HTTP/1.1 200 OK\r\n%s\r\n\r\n"} {
+		t.Run(name, func(t *testing.T) {
+			b, _ := between(t, func(w http.ResponseWriter, r *http.Request, _ int) bool {
+				c, _, err := w.(http.Hijacker).Hijack()
+				if err != nil {
+					return false
+				}
+				defer c.Close()
+				fmt.Fprintf(c, answer, strings.TrimPrefix(r.Header.Get("Authorization"), "Bearer "))
+				return true
+			})
+			dir, _ := closedLogs(t, 10)
+			got := outcomes(ship(t, dir, to(t, b)))
+			if strings.Contains(got, testToken) || !strings.Contains(got, "its answer is no HTTP (3 attempts)") {
+				t.Error(got)
+			}
+		})
+	}
+}

@@ -49,6 +49,16 @@ func (r record) entry(destination string) entry {
 	return entry{Destination: destination}
 }
 
+// taken is an entry of an archive that has the file, or the zero value.
+func (r record) taken() entry {
+	for _, e := range r.Shipped {
+		if e.Time != nil {
+			return e
+		}
+	}
+	return entry{}
+}
+
 func (r record) is(o *object) bool { return r.Size == o.size && r.SHA256 == o.sum && o.sum != "" }
 
 func (r record) unchanged(o *object) bool { return r.Size == o.size && r.Changed == o.changed }
@@ -119,6 +129,16 @@ func alone(dir *os.File) error {
 		return fmt.Errorf("%s must be yours, and nobody else may write to it: chmod 700", dir.Name())
 	}
 	return nil
+}
+
+// trusted reports whether a directory is one that alone does not refuse.
+func trusted(path string) bool {
+	dir, err := os.Open(path)
+	if err != nil {
+		return false
+	}
+	defer dir.Close()
+	return alone(dir) == nil
 }
 
 func (l *ledger) close() {

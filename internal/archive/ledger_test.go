@@ -33,6 +33,7 @@ func TestWhatCountsAsShipped(t *testing.T) {
 		"another archive is noted":       {rewrite(func(r *record) { r.Shipped[0].Destination += "/x" }), false},
 		"it was begun":                   {rewrite(func(r *record) { r.Shipped[0].Time = nil }), false},
 		"another time of the inode":      {rewrite(func(r *record) { r.Changed++ }), true},
+		"anybody may note things":        {func(_, _, noted string) error { return os.Chmod(filepath.Dir(noted), 0o707) }, false},
 		"the format is a later one":      {rewrite(func(r *record) { r.Version = 2 }), false},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -126,7 +127,7 @@ func TestTwoArchives(t *testing.T) {
 		if Shipped(dir, d.String())(first) {
 			t.Error("shipped before")
 		}
-		if got := Pending(dir, []File{{first, filepath.Join(dir, first)}}, d); got[0].Outcome != Untried || got[0].Size != 5000 {
+		if got := Pending(dir, []File{{Name: first, Path: filepath.Join(dir, first)}}, d); got[0].Outcome != Untried || got[0].Size != 5000 {
 			t.Errorf("%+v", got)
 		}
 		if got := outcomes(ship(t, dir, d)); got != "shipped" {
@@ -134,9 +135,32 @@ func TestTwoArchives(t *testing.T) {
 		}
 	}
 	for _, d := range []*Destination{one, two} {
-		if !Shipped(dir, d.String())(first) || outcomes(ship(t, dir, d)) != "known" || outcomes(Pending(dir, []File{{first, filepath.Join(dir, first)}}, d)) != "known" {
+		if !Shipped(dir, d.String())(first) || outcomes(ship(t, dir, d)) != "known" || outcomes(Pending(dir, []File{{Name: first, Path: filepath.Join(dir, first)}}, d)) != "known" {
 			t.Errorf("%s is not noted", d)
 		}
+	}
+}
+
+// A log that was changed after one archive took it is not sent to another one, and what the first one took stays noted.
+func TestChangedBetweenTwoArchives(t *testing.T) {
+	dir, want := closedLogs(t, 5000)
+	one, two := directoryBackend(t), directoryBackend(t)
+	ship(t, dir, to(t, one))
+	if err := writeAt(filepath.Join(dir, first), 7); err != nil {
+		t.Fatal(err)
+	}
+	for _, b := range []*backend{two, one} {
+		items := ship(t, dir, to(t, b))
+		var e *Error
+		if !errors.As(items[0].Err, &e) || !strings.Contains(outcomes(items), "whose SHA-256 is "+sumOf(want[first])) || !strings.HasPrefix(e.Hint, to(t, one).String()) {
+			t.Errorf("%s, %+v", outcomes(items), e)
+		}
+	}
+	one.holds(t, want)
+	two.holds(t, map[string]string{})
+	write(t, filepath.Join(dir, first), want[first])
+	if got := outcomes(ship(t, dir, to(t, two))); got != "shipped" {
+		t.Errorf("as it was: %s", got)
 	}
 }
 

@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"net/url"
 	"strconv"
+	"strings"
 	"time"
 
 	"agentbox/internal/secret"
@@ -110,7 +111,7 @@ func (w *web) do(x *exchange, method, url string, b *body, prepare func(*http.Re
 		return nil, unread
 	}
 	if err != nil {
-		return nil, unanswered(x.ctx, r.URL.Host, err)
+		return nil, unanswered(x.ctx, r, err)
 	}
 	if answer.StatusCode < 300 && !whole {
 		answer.Body.Close()
@@ -120,7 +121,7 @@ func (w *web) do(x *exchange, method, url string, b *body, prepare func(*http.Re
 }
 
 // unanswered is the failure of a request that has no answer. Most of them may go away.
-func unanswered(ctx context.Context, host string, err error) error {
+func unanswered(ctx context.Context, r *http.Request, err error) error {
 	var wrapped *url.Error
 	if errors.As(err, &wrapped) {
 		err = wrapped.Err
@@ -128,12 +129,25 @@ func unanswered(ctx context.Context, host string, err error) error {
 	if cause := context.Cause(ctx); cause != nil {
 		err = cause
 	}
-	err = fmt.Errorf("%s: %w", host, err)
+	if repeats(r, err) {
+		err = errors.New("its answer is no HTTP")
+	}
+	err = fmt.Errorf("%s: %w", r.URL.Host, err)
 	var untrusted *tls.CertificateVerificationError
 	if errors.As(err, &untrusted) {
 		return &Error{Err: err, Hint: "network.extra_ca names the authorities of a company", all: true}
 	}
 	return &Error{Err: err, again: true}
+}
+
+// repeats reports whether an error has in it what a request authenticates by: an answer that is not understood is quoted.
+func repeats(r *http.Request, err error) bool {
+	for _, name := range []string{"Authorization", "X-Amz-Security-Token"} {
+		if v := strings.TrimPrefix(r.Header.Get(name), "Bearer "); v != "" && strings.Contains(err.Error(), v) {
+			return true
+		}
+	}
+	return false
 }
 
 // refused is what an answer's status means that is no success. Nothing that the server wrote is repeated: it knows the

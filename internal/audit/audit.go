@@ -48,7 +48,8 @@ type Options struct {
 	// Failed is called once, from another goroutine, when the log can no longer be written.
 	Failed func(error)
 
-	step func(string) // see store
+	signs bool         // a further part of a signed log wants a key
+	step  func(string) // see store
 }
 
 // A Log is open for writing. Its methods may be called concurrently.

@@ -18,6 +18,9 @@ var ErrTampered = errors.New("somebody changed the log")
 // ErrBusy says that another process writes the log.
 var ErrBusy = errors.New("another process writes the log")
 
+// errUnsigned says that a log is signed, and the key for a further part is not there.
+var errUnsigned = errors.New("the log is signed, and its key is not there")
+
 // Continue opens the log of a session that has ended for a further part: what people decide about it afterwards. The
 // part begins with a record of the type log.continue, which binds to the last whole record before, and gets a seal of
 // its own. What was verified to be broken is not continued. Where there is no log, the part is its beginning, and
@@ -41,8 +44,18 @@ func Continue(dir string, o Options, first Continued) (*Log, error) {
 		return nil, err
 	}
 	before := v.report
-	if before.Key != "" && o.Key != nil && before.Key != hex.EncodeToString(o.Key[ed25519.PublicKeySize:]) {
+	if before.Key != "" && (o.Key == nil || before.Key != hex.EncodeToString(o.Key[ed25519.PublicKeySize:])) {
+		if o.signs {
+			f.Close()
+			return nil, errUnsigned
+		}
 		o.Key = nil
+	}
+	if before.Torn > 0 {
+		if err := f.Truncate(v.size); err != nil {
+			f.Close()
+			return nil, err
+		}
 	}
 	l := newLog(Path(dir, o.Session), f, o)
 	l.seq, l.synced, l.signed, l.size = before.Records, before.Records, before.Records, v.size
@@ -134,7 +147,7 @@ func (s *store) beginBehind(session string) (*logFile, error) {
 
 // hold locks a file of a log, so that nobody adds to the log or removes it.
 func (s *store) hold(name string) (*os.File, error) {
-	f, err := s.open(name)
+	f, err := s.openToLock(name)
 	if err != nil {
 		return nil, err
 	}
@@ -151,7 +164,7 @@ func (s *store) hold(name string) (*os.File, error) {
 	return f, nil
 }
 
-// resume verifies what is there and cuts off what was not written to its end.
+// resume verifies what is there, and how much of it is whole records.
 func (f *logFile) resume() (v *verifier, number int, err error) {
 	files, err := f.store.find(f.session)
 	if err != nil {
@@ -177,9 +190,7 @@ func (f *logFile) resume() (v *verifier, number int, err error) {
 		return nil, 0, fmt.Errorf("%s: %w: it is of session %q", f.Name(), ErrTampered, r.Session)
 	case live < 0:
 		return nil, 0, fmt.Errorf("%s: %w: a closed file does not end with a whole record", f.Name(), ErrTampered)
-	case r.Torn > 0:
-		err = f.Truncate(live)
 	}
 	v.size = live
-	return v, files.last() + 1, err
+	return v, files.last() + 1, nil
 }

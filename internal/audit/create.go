@@ -95,11 +95,24 @@ func (s *store) begin(session string) (*logFile, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := lock(f); err != nil {
+	s.at("made")
+	if err := lockNew(f); err != nil {
 		f.Close()
 		return nil, err
 	}
 	return &logFile{File: f, store: s, session: session}, nil
+}
+
+// lockNew locks a file that this process has made. Who looks whether the session is over holds it for a moment, if it comes
+// between: that must not end the log.
+func lockNew(f *os.File) (err error) {
+	for range 100 {
+		if err = lock(f); !errors.Is(err, ErrBusy) {
+			break
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+	return err
 }
 
 func checkDir(d *os.File) error {

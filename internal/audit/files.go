@@ -171,7 +171,7 @@ func openClosed(dir, name string) (io.ReadCloser, error) {
 	if !errors.Is(err, fs.ErrNotExist) {
 		return f, err
 	}
-	packed := name + packedEnd[len(plainEnd):]
+	packed := packedForm(name)
 	if f, err = Open(filepath.Join(dir, packed)); err != nil {
 		return nil, err
 	}

@@ -55,6 +55,9 @@ func packedName(session string, number int) string {
 	return fmt.Sprintf("%s.%06d%s", session, number, packedEnd)
 }
 
+// packedForm is the name of a closed file once it is compressed.
+func packedForm(name string) string { return strings.TrimSuffix(name, plainEnd) + packedEnd }
+
 func partName(packed string) string { return "." + packed + partEnd }
 
 // parseName reads the name of one of a log's files.

@@ -54,9 +54,9 @@ func (u *unpacker) Close() error {
 
 // pack compresses a closed file. At whichever step it is cut off, the file is there once or in both forms, of which the
 // plain one counts; what is not finished has a hidden name. One that another process is at, or that is packed already, is
-// left alone.
+// left alone. Where both forms are there and hold different things, both stay: one of them is not what was written.
 func (s *store) pack(ctx context.Context, name string) error {
-	plain, err := s.open(name)
+	plain, err := s.openToLock(name)
 	if errors.Is(err, unix.ENOENT) {
 		return nil
 	}
@@ -73,14 +73,16 @@ func (s *store) pack(ctx context.Context, name string) error {
 	if same, err := s.names(name, plain); err != nil || !same {
 		return err // who held it before has packed it
 	}
-	packed := name + packedEnd[len(plainEnd):]
-	part := partName(packed)
-	if err := s.compress(ctx, plain, part); err != nil {
-		return errors.Join(fmt.Errorf("compress %s: %w", name, err), s.remove(part))
+	packed := packedForm(name)
+	if err = s.free(packed); err == nil {
+		err = s.makePacked(ctx, plain, name, packed)
+	} else if errors.Is(err, unix.EEXIST) {
+		if err = s.agree(ctx, plain, packed); err != nil {
+			err = fmt.Errorf("%s and %s: %w; both stay", name, packed, err)
+		}
 	}
-	s.at("compressed")
-	if err := s.rename(part, packed); err != nil {
-		return errors.Join(err, s.remove(part))
+	if err != nil {
+		return err
 	}
 	s.at("packed")
 	if err := s.dir.Sync(); err != nil {
@@ -90,6 +92,29 @@ func (s *store) pack(ctx context.Context, name string) error {
 	err = s.remove(name)
 	s.at("unpacked removed")
 	return err
+}
+
+// makePacked makes a file's compressed form under its own name.
+func (s *store) makePacked(ctx context.Context, plain *os.File, name, packed string) error {
+	part := partName(packed)
+	if err := s.compress(ctx, plain, part); err != nil {
+		return errors.Join(fmt.Errorf("compress %s: %w", name, err), s.remove(part))
+	}
+	s.at("compressed")
+	if err := s.rename(part, packed); err != nil {
+		return errors.Join(err, s.remove(part))
+	}
+	return nil
+}
+
+// agree reads both forms of a file. A compressed one that has its name was whole before it got it.
+func (s *store) agree(ctx context.Context, plain *os.File, packed string) error {
+	sum := sha256.New()
+	size, err := copyCalmly(ctx, sum, plain)
+	if err != nil {
+		return err
+	}
+	return s.compare(ctx, packed, size, sum)
 }
 
 // compress writes a file's compressed form to disk and reads it back.
@@ -127,6 +152,8 @@ func (s *store) compress(ctx context.Context, plain *os.File, part string) error
 	return s.compare(ctx, part, size, sum)
 }
 
+var errOtherForm = errors.New("the compressed form reads as something else")
+
 // compare reads a compressed file back: nothing is removed for one that does not hold the same.
 func (s *store) compare(ctx context.Context, part string, size int64, sum hash.Hash) error {
 	f, err := s.open(part)
@@ -144,7 +171,7 @@ func (s *store) compare(ctx context.Context, part string, size int64, sum hash.H
 		return err
 	}
 	if n != size || string(again.Sum(nil)) != string(sum.Sum(nil)) {
-		return errors.New("what was written reads back as something else")
+		return errOtherForm
 	}
 	return nil
 }

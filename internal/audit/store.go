@@ -53,7 +53,20 @@ func (s *store) openat(op, name string, flags int) (*os.File, error) {
 
 // open opens a regular file to read it.
 func (s *store) open(name string) (*os.File, error) {
-	f, err := s.openat("open", name, unix.O_RDONLY)
+	return regular(s.openat("open", name, unix.O_RDONLY))
+}
+
+// openToLock opens a regular file to lock it and to read it. On NFS only who may write to a descriptor may lock it for
+// himself alone; see flock(2). A file that nobody may write to is locked as elsewhere.
+func (s *store) openToLock(name string) (*os.File, error) {
+	f, err := s.openat("open", name, unix.O_RDWR)
+	if errors.Is(err, unix.EACCES) || errors.Is(err, unix.EPERM) || errors.Is(err, unix.EROFS) {
+		f, err = s.openat("open", name, unix.O_RDONLY)
+	}
+	return regular(f, err)
+}
+
+func regular(f *os.File, err error) (*os.File, error) {
 	if err != nil {
 		return nil, err
 	}
@@ -90,15 +103,15 @@ func (s *store) rename(from, to string) error {
 	return nil
 }
 
-// shelve renames a file that is done with, and never over another one.
+// shelve renames a file that is done with, and never over another one, or beside the compressed form of another one.
 func (s *store) shelve(from, to string) error {
 	fd := int(s.dir.Fd())
-	err := unix.Renameat2(fd, from, fd, to, unix.RENAME_NOREPLACE)
+	err := s.free(packedForm(to))
+	if err == nil {
+		err = unix.Renameat2(fd, from, fd, to, unix.RENAME_NOREPLACE)
+	}
 	if errors.Is(err, unix.EINVAL) || errors.Is(err, unix.ENOSYS) { // a network's disk; nobody else may write here
-		var st unix.Stat_t
-		if err = unix.Fstatat(fd, to, &st, unix.AT_SYMLINK_NOFOLLOW); err == nil {
-			err = unix.EEXIST
-		} else if errors.Is(err, unix.ENOENT) {
+		if err = s.free(to); err == nil {
 			return s.rename(from, to)
 		}
 	}
@@ -106,6 +119,19 @@ func (s *store) shelve(from, to string) error {
 		return &os.PathError{Op: "rename", Path: s.path(from), Err: err}
 	}
 	return nil
+}
+
+// free is nil for a name that no file has.
+func (s *store) free(name string) error {
+	var st unix.Stat_t
+	err := unix.Fstatat(int(s.dir.Fd()), name, &st, unix.AT_SYMLINK_NOFOLLOW)
+	switch {
+	case err == nil:
+		return unix.EEXIST
+	case errors.Is(err, unix.ENOENT):
+		return nil
+	}
+	return err
 }
 
 // remove removes a file, if it is there.

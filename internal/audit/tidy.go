@@ -23,7 +23,7 @@ func (u Upkeep) tidy(ctx context.Context, s *store, entries []fs.DirEntry, logs 
 		if ctx.Err() != nil {
 			break
 		}
-		if log.live() && (u.Prompt || time.Since(log.Changed) > closeAfter && !u.keeps(log.Session)) {
+		if log.live() && u.closes(log) {
 			closed, err := u.shut(s, log)
 			errs = append(errs, err)
 			log.Files = append(log.Files, closed...)
@@ -39,6 +39,14 @@ func (u Upkeep) tidy(ctx context.Context, s *store, entries []fs.DirEntry, logs 
 		return nil // the rest is for the next one
 	}
 	return err
+}
+
+// closes reports whether it is time to close a log. On a disk without locks one that is written looks as if nobody had it.
+func (u Upkeep) closes(log Stored) bool {
+	if u.Prompt {
+		return u.Runs == nil || !u.Runs(log.Session)
+	}
+	return time.Since(log.Changed) > closeAfter && !u.keeps(log.Session)
 }
 
 // packCalmly compresses files and yields to everything else that runs.
@@ -61,7 +69,7 @@ func (s *store) packCalmly(ctx context.Context, names []string) error {
 // sweep removes what a compression left that was cut off. Who compresses holds the plain file.
 func (s *store) sweep(part string) error {
 	plain := part[1:len(part)-len(packedEnd)-len(partEnd)] + plainEnd
-	f, err := s.open(plain)
+	f, err := s.openToLock(plain)
 	if errors.Is(err, fs.ErrNotExist) {
 		return s.remove(part)
 	}
@@ -88,7 +96,7 @@ func (u Upkeep) shut(s *store, log Stored) ([]File, error) {
 		}
 	}
 	switch {
-	case errors.Is(err, ErrBusy) || errors.Is(err, fs.ErrNotExist) || errors.Is(err, fs.ErrPermission) || errors.Is(err, ErrTampered):
+	case errors.Is(err, ErrBusy) || errors.Is(err, fs.ErrNotExist) || errors.Is(err, fs.ErrPermission) || errors.Is(err, ErrTampered) || errors.Is(err, errUnsigned):
 		return nil, nil // it goes on, is another user's, or must stay as it is
 	case err != nil || f == nil:
 		return nil, err
@@ -96,6 +104,9 @@ func (u Upkeep) shut(s *store, log Stored) ([]File, error) {
 	defer f.File.Close()
 	if !whole {
 		return nil, nil
+	}
+	if log, err = s.find(log.Session); err != nil { // as it is now that nobody adds to it: others may have closed files since it was listed
+		return nil, err
 	}
 	name := closedName(log.Session, log.last()+1)
 	if err := s.shelve(filepath.Base(Path("", log.Session)), name); err != nil {
@@ -126,7 +137,7 @@ func (s *store) over(log Stored) (f *logFile, whole bool, err error) {
 
 // mend cuts off what a writer that was killed left of a record. The log stays unsealed for ever.
 func (u Upkeep) mend(session string) error {
-	l, err := Continue(u.Dir, Options{Session: session, Key: u.Key}, Continued{Agentbox: Text(u.Agentbox), UID: os.Getuid(), PID: os.Getpid()})
+	l, err := Continue(u.Dir, Options{Session: session, Key: u.Key, signs: true}, Continued{Agentbox: Text(u.Agentbox), UID: os.Getuid(), PID: os.Getpid()})
 	if err != nil {
 		return err
 	}

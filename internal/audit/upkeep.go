@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/ed25519"
 	"errors"
+	"fmt"
 	"io/fs"
 	"os"
 	"slices"
@@ -28,6 +29,7 @@ type Upkeep struct {
 	Retain   time.Duration                 // how long a log is kept after its last record; 0: for ever
 	MaxSize  int64                         // bytes of the logs of sessions that have ended; 0: no bound
 	Keep     func(session string) bool     // a session whose log stays; nil: none
+	Runs     func(session string) bool     // a session that runs, also where no file can be locked; nil: the locks say so
 	Shipped  func(name string) bool        // a file that is elsewhere, too, so that it may go; nil: all are
 	Prompt   bool                          // closes a log as soon as its session is over: an archive takes closed files
 	Key      ed25519.PrivateKey            // signs the record of what was removed; nil: no signature
@@ -46,7 +48,7 @@ type Candidate struct {
 // A standing is what the choice goes by.
 type standing struct {
 	Stored
-	runs, kept, unshipped bool
+	runs, kept bool
 }
 
 // Run does all that there is to do, until ctx ends: what is left then is done next time.
@@ -65,7 +67,7 @@ func (u Upkeep) Run(ctx context.Context) error {
 	}
 	logs := sessionLogs(entries)
 	finished := u.finish(ctx, s, logs)
-	chosen, err := u.choose(s, logs)
+	chosen, err := u.choose(ctx, s, logs)
 	if err == nil {
 		err = u.remove(ctx, s, chosen)
 	}
@@ -73,7 +75,7 @@ func (u Upkeep) Run(ctx context.Context) error {
 }
 
 // Choose lists the logs that are too old, or too much, now; nothing is removed.
-func (u Upkeep) Choose() ([]Candidate, error) {
+func (u Upkeep) Choose(ctx context.Context) ([]Candidate, error) {
 	s, err := u.open()
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
@@ -86,7 +88,7 @@ func (u Upkeep) Choose() ([]Candidate, error) {
 	if err != nil {
 		return nil, err
 	}
-	return u.choose(s, logs)
+	return u.choose(ctx, s, logs)
 }
 
 // Remove removes logs, whatever their age, and says for each what became of it. It goes on behind one that cannot be
@@ -121,7 +123,7 @@ func (u Upkeep) hold() (*store, error) {
 	return s, nil
 }
 
-func (u Upkeep) choose(s *store, logs []Stored) ([]Candidate, error) {
+func (u Upkeep) choose(ctx context.Context, s *store, logs []Stored) ([]Candidate, error) {
 	now, total := time.Now(), int64(0)
 	for _, log := range logs {
 		total += log.Size
@@ -135,10 +137,21 @@ func (u Upkeep) choose(s *store, logs []Stored) ([]Candidate, error) {
 		if err != nil {
 			return nil, err
 		}
-		one := standing{Stored: log, runs: runs, kept: u.keeps(log.Session), unshipped: !u.shipped(log)}
-		list = append(list, one)
+		list = append(list, standing{Stored: log, runs: runs, kept: u.keeps(log.Session)})
 	}
-	return u.pick(list, now), nil
+	return u.pick(list, now, u.shippedIn(ctx)), nil
+}
+
+// shippedIn is shipped for as long as there is time, and once in any case: it may have to read all of a log.
+func (u Upkeep) shippedIn(ctx context.Context) func(Stored) bool {
+	asked := false
+	return func(log Stored) bool {
+		if u.Shipped != nil && ctx.Err() != nil && (asked || !late(ctx)) {
+			return false
+		}
+		asked = true
+		return u.shipped(log)
+	}
 }
 
 func (u Upkeep) keeps(session string) bool { return u.Keep != nil && u.Keep(session) }
@@ -151,8 +164,9 @@ func (u Upkeep) old(log Stored, now time.Time) bool {
 	return u.Retain > 0 && now.Sub(log.Changed) > u.Retain
 }
 
-// pick decides: what is too old, and then the oldest of the others until the rest is not too much.
-func (u Upkeep) pick(logs []standing, now time.Time) (chosen []Candidate) {
+// pick decides: what is too old, and then the oldest of the others until the rest is not too much. Whether a log is elsewhere
+// is asked of none that stays anyway.
+func (u Upkeep) pick(logs []standing, now time.Time, shipped func(Stored) bool) (chosen []Candidate) {
 	logs = slices.DeleteFunc(slices.Clone(logs), func(l standing) bool { return l.runs })
 	slices.SortStableFunc(logs, func(a, b standing) int { return a.Changed.Compare(b.Changed) })
 	total := int64(0)
@@ -165,7 +179,7 @@ func (u Upkeep) pick(logs []standing, now time.Time) (chosen []Candidate) {
 			if why == BySize {
 				wanted = !wanted && u.MaxSize > 0 && total > u.MaxSize
 			}
-			if wanted && !l.kept && !l.unshipped {
+			if wanted && !l.kept && shipped(l.Stored) {
 				chosen = append(chosen, Candidate{l.Stored, why})
 				total -= l.Size
 			}
@@ -189,21 +203,33 @@ func (s *store) runs(log Stored) (bool, error) {
 	return false, err
 }
 
-// finish removes what is left of logs whose removal is on record and was cut off.
+// finish removes what is left of logs whose removal is on record and was cut off. A record that somebody changed removes
+// nothing.
 func (u Upkeep) finish(ctx context.Context, s *store, logs []Stored) error {
 	gone, err := u.removed(ctx)
-	if err != nil || len(gone) == 0 {
+	if err != nil {
 		return err
 	}
+	logs = slices.DeleteFunc(slices.Clone(logs), func(log Stored) bool {
+		when, ok := gone[log.Session]
+		return !ok || !log.Changed.Before(when) || u.keeps(log.Session)
+	})
+	if len(logs) == 0 {
+		return nil
+	}
+	path := Path(u.Dir, RetentionLog)
+	if r, err := VerifyAll(path, Expected{}); err != nil {
+		return err
+	} else if r.Verdict == Broken {
+		return fmt.Errorf("%s: %w: it is %s", path, ErrTampered, r)
+	}
 	for _, log := range logs {
-		if when, ok := gone[log.Session]; ok && log.Changed.Before(when) && !u.keeps(log.Session) {
-			held, err := s.hold(log.Files[len(log.Files)-1].Name)
-			if err == nil {
-				err = s.erase(log, held)
-			}
-			if err != nil && !errors.Is(err, ErrBusy) {
-				return err
-			}
+		held, err := s.hold(log.Files[len(log.Files)-1].Name)
+		if err == nil {
+			err = s.erase(log, held)
+		}
+		if err != nil && !errors.Is(err, ErrBusy) {
+			return err
 		}
 	}
 	return nil

@@ -24,7 +24,7 @@ func TestUpkeepPicks(t *testing.T) {
 	}
 	old, young := log("old", 100, 10), log("young", 5, 20)
 	runs, kept, here := log("runs", 100, 50), log("kept", 120, 40), log("here", 110, 30)
-	runs.runs, kept.kept, here.unshipped = true, true, true
+	runs.runs, kept.kept = true, true
 	all := []standing{young, old, runs, kept, here, log("younger", 1, 20)}
 	for name, tc := range map[string]struct {
 		u    Upkeep
@@ -41,7 +41,7 @@ func TestUpkeepPicks(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			var got []string
-			for _, c := range tc.u.pick(all, now) {
+			for _, c := range tc.u.pick(all, now, func(log Stored) bool { return log.Session != "here" }) {
 				got = append(got, c.Session+" "+c.Why)
 			}
 			if diff := cmp.Diff(tc.want, got); diff != "" {
@@ -355,11 +355,13 @@ func BenchmarkUpkeep(b *testing.B) {
 func TestUpkeepIsPrompt(t *testing.T) {
 	for name, tc := range map[string]struct {
 		prompt, lasts bool
+		runs          bool // without a lock
 		closed        bool
 	}{
 		"without an archive": {},
 		"with one":           {prompt: true, closed: true},
 		"while it lasts":     {prompt: true, lasts: true},
+		"while it runs":      {prompt: true, runs: true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			l := create(t, Options{Session: "s1"})
@@ -372,7 +374,7 @@ func TestUpkeepIsPrompt(t *testing.T) {
 			} else if err := l.Close(); err != nil {
 				t.Fatal(err)
 			}
-			if err := (Upkeep{Dir: dir, Prompt: tc.prompt, Keep: func(string) bool { return true }}).Run(t.Context()); err != nil {
+			if err := (Upkeep{Dir: dir, Prompt: tc.prompt, Keep: func(string) bool { return true }, Runs: func(string) bool { return tc.runs }}).Run(t.Context()); err != nil {
 				t.Fatal(err)
 			}
 			files, err := find(dir, "s1")

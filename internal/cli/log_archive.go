@@ -99,7 +99,11 @@ func archiveLogs(ctx context.Context, o archiveOptions, c *caller) error {
 
 // closeEnded closes the logs of sessions that are over, and compresses what is closed. Nothing is removed.
 func (s shipment) closeEnded(ctx context.Context) error {
-	err := audit.Upkeep{Dir: s.dir, Keep: func(string) bool { return true }, Agentbox: version, Prompt: true}.Run(ctx)
+	key, err := signingKey(s.key, s.host.Files.Home)
+	if err != nil {
+		return err // a part that is not signed would make a log of it that is not as its key wants it
+	}
+	err = audit.Upkeep{Dir: s.dir, Keep: func(string) bool { return true }, Runs: running(), Key: key, Agentbox: version, Prompt: true}.Run(ctx)
 	if errors.Is(err, audit.ErrBusy) {
 		return nil // a run that ends does it
 	}
@@ -124,7 +128,7 @@ func (o archiveOptions) shipment() (shipment, error) {
 		return shipment{}, p.findings
 	}
 	a := p.effective.Profile.Audit
-	s := shipment{host: h, workspace: p.workspace, dir: o.dir, to: a.Archive, token: a.ArchiveToken, ca: p.effective.Profile.Network.ExtraCA}
+	s := shipment{host: h, workspace: p.workspace, dir: o.dir, to: a.Archive, token: a.ArchiveToken, key: a.Key, ca: p.effective.Profile.Network.ExtraCA}
 	if s.dir == "" {
 		s.dir = auditDir(a.Dir, h.Files.Home)
 	}

@@ -112,7 +112,7 @@ func pruneLogs(ctx context.Context, o logPruneOptions, c *caller) error {
 	ctx, signals := newCourier(ctx, false)
 	defer signals.stop()
 	p := &logPruning{c: c, o: o}
-	err := p.choose()
+	err := p.choose(ctx)
 	if err != nil {
 		return err
 	}
@@ -142,7 +142,7 @@ func pruneLogs(ctx context.Context, o logPruneOptions, c *caller) error {
 }
 
 // choose reads the profile and finds the logs that are to go.
-func (p *logPruning) choose() error {
+func (p *logPruning) choose(ctx context.Context) error {
 	a, host, err := auditPolicy()
 	if err != nil {
 		return err
@@ -170,7 +170,7 @@ func (p *logPruning) choose() error {
 	if len(p.o.ids) > 0 {
 		p.chosen, err = p.named()
 	} else {
-		p.chosen, err = p.u.Choose()
+		p.chosen, err = p.u.Choose(ctx)
 	}
 	for _, log := range p.chosen {
 		p.list = append(p.list, prunedLog{Session: log.Session, Files: len(log.Files), Bytes: log.Size, Changed: log.Changed.UTC(), Why: log.Why})

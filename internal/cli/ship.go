@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 
 	"agentbox/internal/archive"
 	"agentbox/internal/outside"
@@ -22,17 +23,19 @@ type shipment struct {
 	workspace string
 	dir       string   // of the logs
 	to, token string   // as a profile has them
+	key       string   // signs what is added to a log when it is closed
 	ca        []string // files of authorities
 }
 
 // ship copies the closed logs of a directory that the profile's archive does not have, until the context is over. It says
-// nothing where there is no archive, and where another pass does it.
+// nothing where there is no archive, and waits for another pass, which may have begun before the last of them was there.
 func (c *caller) ship(ctx context.Context, dir string, p policy) error {
 	n, a := p.effective.Profile.Network, p.effective.Profile.Audit
 	if a.Archive == "" {
 		return nil
 	}
 	files, err := archive.Closed(dir)
+	files = slices.DeleteFunc(files, func(f archive.File) bool { return f.Unpacked }) // for the next one
 	if err != nil || len(files) == 0 {
 		return err
 	}
@@ -42,10 +45,12 @@ func (c *caller) ship(ctx context.Context, dir string, p policy) error {
 		return err
 	}
 	defer done()
-	items, err := archive.Ship(ctx, dir, files, to, nil)
-	if errors.Is(err, archive.ErrBusy) {
-		return nil
+	var items []archive.Item
+	send := func() (err error) {
+		items, err = archive.Ship(ctx, dir, files, to, nil)
+		return err
 	}
+	err = again(ctx, send(), archive.ErrBusy, send)
 	for _, i := range items {
 		if err == nil {
 			err = i.Err
