@@ -301,7 +301,11 @@ func (g *gatherer) unasked() bool {
 	return false
 }
 
-// askToCut sends the texts in requests of a size that the supervisor takes.
+// cutMargin is left away where a text goes on beyond what a request holds: a secret may begin before and end behind.
+const cutMargin = 4 << 10
+
+// askToCut sends the texts in requests of a size that the supervisor takes. Longer texts are cut: nobody could look for
+// secrets in the rest.
 func (g *gatherer) askToCut(texts []*audit.Text) error {
 	for len(texts) > 0 {
 		n, size := 0, 0
@@ -320,8 +324,10 @@ func (g *gatherer) askToCut(texts []*audit.Text) error {
 			return err
 		}
 		for i, text := range reply.Texts {
-			rest := string(*texts[i])
-			*texts[i] = audit.Text(string(text) + rest[min(len(rest), session.MaxTexts):])
+			if len(*texts[i]) > session.MaxTexts {
+				text = append(text[:max(0, len(text)-cutMargin)], " [cut by agentbox]"...)
+			}
+			*texts[i] = audit.Text(text)
 		}
 		texts = texts[n:]
 	}
