@@ -90,7 +90,8 @@ func (v *control) handle(ctx context.Context, r session.Request) session.Reply {
 	default:
 		if err = v.record.commit(&audit.Kill{By: byPerson, Signal: audit.Text(signalName(unix.Signal(r.Signal)))}); err == nil {
 			err = v.signal(r)
-		} else if v.record.lost() && ends(unix.Signal(r.Signal)) {
+		}
+		if err != nil && v.record.lost() && ends(unix.Signal(r.Signal)) {
 			err = v.end() // that nothing can be recorded must not keep it alive
 		}
 	}
@@ -147,6 +148,9 @@ func (t thawing) Signal(s unix.Signal) error {
 	if v := t.full.take(); v != nil {
 		err = errors.Join(err, v.resumeBox())
 	}
+	if t.record.lost() { // meanwhile
+		return t.Kill()
+	}
 	return err
 }
 
@@ -169,11 +173,16 @@ func (v *control) freezeBox(ctx context.Context) error {
 	return err
 }
 
+// resumeBox lets the box go on. One whose log was lost since somebody asked for it stays: the freeze that follows such a
+// loss finds it frozen, and leaves it at that.
 func (v *control) resumeBox() error {
 	v.freeze.Lock()
 	defer v.freeze.Unlock()
 	if v.state() != session.Frozen {
 		return nil
+	}
+	if v.record.lost() {
+		return errors.New("the log cannot be written any more, and the box does not go on without")
 	}
 	if err := v.box.Resume(); err != nil {
 		return err

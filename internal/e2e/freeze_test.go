@@ -81,6 +81,23 @@ echo ready; exec cat`
 	}
 }
 
+// A box whose time is over while it is frozen does not go on to use the grace, which is for an agent that hears: it ends.
+func TestTimeoutOfAFrozenBox(t *testing.T) {
+	for how, by := range frozenBy() {
+		t.Run(how, func(t *testing.T) {
+			w := newWorld(t, by.find, "[limits]\ntimeout = '3s'\ngrace = '1s'\n"+strings.TrimPrefix(by.profile, "[limits]\n"))
+			b := w.start(t, `trap : TERM; echo ready; while :; do echo x >>work; sleep 0.01; done`)
+			if r := finish(t, w.agentbox(t, "freeze")); r.code != 0 {
+				t.Fatalf("freeze: %+v", r)
+			}
+			before := w.size("work")
+			if code := b.end(); code != 124 || before == 0 || w.size("work") != before {
+				t.Errorf("it ended with %d, and wrote %d bytes when it was frozen, %d in all", code, before, w.size("work"))
+			}
+		})
+	}
+}
+
 // linger ends an agent with its input, so that there is a box to freeze even when its work is done.
 const linger = "; read end || :"
 
