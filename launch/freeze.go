@@ -45,6 +45,31 @@ func (b *Box) Freeze(ctx context.Context) error {
 // quietLooks is how often a box in which something waits in the kernel is looked at.
 const quietLooks = 10
 
+// HoldFrozen looks after a frozen box that must not run, and returns when it is over. The kernel's freezer holds it; stop
+// signals do not hold a process that has, say, a timer send itself SIGCONT: one that is seen running again ends the box.
+func (b *Box) HoldFrozen() {
+	if b.group.Freezes() {
+		return
+	}
+	tick := time.NewTicker(holdPeriod)
+	defer tick.Stop()
+	for seen := 0; b.process.Signal(unix.Signal(0)) == nil; <-tick.C {
+		if running, _ := b.activity(); running {
+			seen++
+		}
+		if seen == holdLooks {
+			_ = b.Kill()
+			return
+		}
+	}
+}
+
+// One look may find what was in the kernel when it was stopped, on its way out to the stop.
+const (
+	holdPeriod = 50 * time.Millisecond
+	holdLooks  = 3
+)
+
 // Resume lets a frozen box go on.
 func (b *Box) Resume() error {
 	if b.group.Freezes() {

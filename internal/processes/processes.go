@@ -75,6 +75,8 @@ type Process struct {
 	Files        []File            `json:"files"`
 	FilesCut     int               `json:"files_omitted,omitempty"`
 	Errors       []string          `json:"errors,omitempty"`
+
+	switches uint64 // how often its first thread gave a processor away, or lost it
 }
 
 // A File is an open one.
@@ -151,6 +153,21 @@ func (r *room) take(text []byte) bool {
 	}
 	r.texts, r.bytes = r.texts-1, r.bytes-len(text)
 	return true
+}
+
+// Ran are the processes, by number, that have run since they were seen; the first of the namespace is left out. Of a box that
+// is frozen there are none, unless it does not stay so.
+func (v *View) Ran() (list []int) {
+	for _, p := range v.Processes {
+		now := Process{Credentials: map[string]string{}}
+		if p.Inside == 1 || now.status(fmt.Sprintf("/proc/%d/status", p.PID)) != nil {
+			continue
+		}
+		if now.Inside == p.Inside && now.switches != p.switches {
+			list = append(list, p.PID)
+		}
+	}
+	return list
 }
 
 // shared reads what all processes of the namespace have in common, by way of one that is not the first: that one may be
@@ -245,6 +262,9 @@ func (p *Process) status(file string) error {
 		case key == "NSpid":
 			numbers := strings.Fields(value)
 			p.Inside, _ = strconv.Atoi(numbers[max(0, len(numbers)-1)])
+		case key == "voluntary_ctxt_switches" || key == "nonvoluntary_ctxt_switches":
+			n, _ := strconv.ParseUint(value, 10, 64)
+			p.switches += n
 		case slices.Contains(credentials, key):
 			p.Credentials[key] = value
 		}
