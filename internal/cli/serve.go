@@ -73,12 +73,15 @@ func (v *control) handle(ctx context.Context, r session.Request) session.Reply {
 		}
 		return reply
 	case session.OpExec:
+		if v.state() == session.Frozen {
+			return session.Reply{Error: errFrozen}
+		}
 		number := v.joined.next()
 		if err = v.record.commit(&audit.Exec{UID: os.Getuid(), Argv: audit.Texts(r.Argv), Joined: number}); err == nil {
 			return session.Reply{OK: true, Joined: number}
 		}
 	case session.OpPrograms:
-		err = v.joined.listens(v.programs, r.File, r.Joined)
+		err = v.listens(r)
 	case session.OpFreeze:
 		if err = v.record.commit(&audit.Freeze{By: byPerson}); err == nil {
 			err = v.freezeBox(ctx)
@@ -99,6 +102,19 @@ func (v *control) handle(ctx context.Context, r session.Request) session.Reply {
 		return session.Reply{Error: err.Error()}
 	}
 	return session.Reply{OK: true}
+}
+
+// errFrozen is for a command that would run in a frozen box, where nothing stops it: the stop signals were sent before.
+const errFrozen = "the box is frozen"
+
+// listens serves the filter of a joined command. That is in the box by then, so that a freeze which comes later stops it.
+func (v *control) listens(r session.Request) error {
+	v.freeze.Lock()
+	defer v.freeze.Unlock()
+	if v.state() == session.Frozen {
+		return errors.New(errFrozen)
+	}
+	return v.joined.listens(v.programs, r.File, r.Joined)
 }
 
 // signal passes a signal on. A frozen box that is asked to end is resumed, or it could not.

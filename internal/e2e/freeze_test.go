@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"agentbox/internal/boxtest"
+	"agentbox/internal/session"
 )
 
 // The two ways to freeze: the kernel's freezer, for a box with a control group, and SIGSTOP from PID 1.
@@ -164,4 +165,30 @@ func TestFreezeLeavesACompilerUnharmed(t *testing.T) {
 			}
 		})
 	}
+}
+
+// A command that was let in by a look at the session before it was frozen does not join it then.
+func TestNobodyJoinsAFrozenBox(t *testing.T) {
+	boxtest.Leftovers(t)
+	w := newWorld(t, boxtest.Superuser, "")
+	w.start(t, "echo ready; exec cat")
+	info, err := session.Find("/run/agentbox", "", w.dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ask := func() session.Reply {
+		reply, err := session.Call("/run/agentbox", info.ID, session.Request{Op: session.OpExec, Argv: []string{"true"}}, patience)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return reply
+	}
+	if reply := ask(); !reply.OK || reply.Joined == 0 {
+		t.Errorf("one that runs: %+v", reply)
+	}
+	w.freezeAndResume(t, func() {
+		if reply := ask(); reply.OK || !strings.Contains(reply.Error, "frozen") {
+			t.Errorf("one that is frozen: %+v", reply)
+		}
+	})
 }
