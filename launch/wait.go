@@ -82,10 +82,14 @@ func (b *Box) Resize() {
 
 // Kill ends the box and all that runs in it.
 func (b *Box) Kill() error {
-	err := b.process.Signal(unix.SIGKILL)
-	if b.group.Freezes() {
-		_ = b.group.Thaw() // a frozen process of cgroup v1 does not even die; but now it does nothing else
+	if !b.group.Freezes() {
+		return b.process.Signal(unix.SIGKILL)
 	}
+	if b.session.Info().State == session.Frozen {
+		b.killFrozen()
+	}
+	err := b.process.Signal(unix.SIGKILL)
+	_ = b.group.Thaw() // a frozen process of cgroup v1 does not even die
 	return err
 }
 

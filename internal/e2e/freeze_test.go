@@ -86,7 +86,7 @@ echo ready; exec cat`
 func TestTimeoutOfAFrozenBox(t *testing.T) {
 	for how, by := range frozenBy() {
 		t.Run(how, func(t *testing.T) {
-			w := newWorld(t, by.find, "[limits]\ntimeout = '3s'\ngrace = '1s'\n"+strings.TrimPrefix(by.profile, "[limits]\n"))
+			w := newWorld(t, by.find, "[limits]\ntimeout = '5s'\ngrace = '1s'\n"+strings.TrimPrefix(by.profile, "[limits]\n"))
 			b := w.start(t, `trap : TERM; echo ready; while :; do echo x >>work; sleep 0.01; done`)
 			if r := finish(t, w.agentbox(t, "freeze")); r.code != 0 {
 				t.Fatalf("freeze: %+v", r)
