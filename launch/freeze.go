@@ -45,6 +45,47 @@ func (b *Box) Freeze(ctx context.Context) error {
 // quietLooks is how often a box in which something waits in the kernel is looked at.
 const quietLooks = 10
 
+// HoldFrozen looks after a frozen box that must not run, and returns when it is over. The kernel's freezer holds it; stop
+// signals do not hold a process that has, say, a timer send itself SIGCONT: one that is seen running again ends the box.
+func (b *Box) HoldFrozen() {
+	if b.group.Freezes() {
+		return
+	}
+	tick := time.NewTicker(holdPeriod)
+	defer tick.Stop()
+	for seen := 0; b.process.Signal(unix.Signal(0)) == nil; <-tick.C {
+		if running, _ := b.activity(); running {
+			seen++
+		}
+		if seen == holdLooks {
+			_ = b.Kill()
+			return
+		}
+	}
+}
+
+// One look may find what was in the kernel when it was stopped, on its way out to the stop.
+const (
+	holdPeriod = 50 * time.Millisecond
+	holdLooks  = 3
+)
+
+// killFrozen sends each process of a frozen box the signal that it dies of as soon as it can: the end of PID 1 would do the
+// same, but only after those that were let go have run for a moment.
+func (b *Box) killFrozen() {
+	_, inside := b.pidNamespace()
+	for _, pid := range b.processes() {
+		fd, err := unix.PidfdOpen(pid, 0)
+		if err != nil {
+			continue
+		}
+		if is, err := os.Readlink(fmt.Sprintf("/proc/%d/ns/pid", pid)); err == nil && is == inside { // the number is still its own
+			_ = unix.PidfdSendSignal(fd, unix.SIGKILL, nil, 0)
+		}
+		unix.Close(fd)
+	}
+}
+
 // Resume lets a frozen box go on.
 func (b *Box) Resume() error {
 	if b.group.Freezes() {

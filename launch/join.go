@@ -1,6 +1,7 @@
 package launch
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"io"
@@ -9,6 +10,7 @@ import (
 	"runtime"
 	"slices"
 	"syscall"
+	"time"
 
 	"github.com/opencontainers/runc/libcontainer"
 	"golang.org/x/sys/unix"
@@ -37,13 +39,30 @@ func Join(ctx context.Context, dir string, plan Plan, s Streams, programs func(*
 	j := &Joined{stop: make(chan struct{})}
 	if err := j.start(ctx, dir, plan, s, programs); err != nil {
 		if j.ran { // and waits for an answer, say
-			_ = j.process.Signal(unix.SIGKILL)
-			_, _ = j.process.Wait()
+			j.end()
 		}
 		j.cleanup()
 		return nil, err
 	}
 	return j, nil
+}
+
+// leaving is how long a command that did not begin may take to end.
+const leaving = time.Second
+
+// end ends a command that did not begin. In a box that control groups of version 1 have frozen meanwhile it dies only when
+// that goes on, and does nothing before.
+func (j *Joined) end() {
+	_ = j.process.Signal(unix.SIGKILL)
+	ended := make(chan struct{})
+	go func() {
+		_, _ = j.process.Wait()
+		close(ended)
+	}()
+	select {
+	case <-ended:
+	case <-time.After(leaving):
+	}
 }
 
 func (j *Joined) start(ctx context.Context, dir string, plan Plan, s Streams, programs func(*os.File) error) error {
@@ -64,13 +83,15 @@ func (j *Joined) start(ctx context.Context, dir string, plan Plan, s Streams, pr
 	}
 	files.close()
 	j.ran = true
+	stop := context.AfterFunc(ctx, func() { j.control.Close() }) // a box that is frozen meanwhile says nothing
+	defer stop()
 	var m boxinit.Message
 	if j.group.Attaches() {
 		m, err = j.control.Receive()
 	}
 	if err == nil && m.Kind == boxinit.Forked {
 		if err := j.attach(ctx); err != nil {
-			return err
+			return cmp.Or(ctx.Err(), err)
 		}
 	}
 	if err == nil && m.Kind != boxinit.Failed {

@@ -22,12 +22,8 @@ type process struct {
 
 // processes finds everything in the box's pid namespace, whoever its parent is: commands that joined have none inside.
 func (b *Box) processes() []int {
-	first, err := b.process.Pid()
-	if err != nil {
-		return nil
-	}
-	inside, err := os.Readlink(fmt.Sprintf("/proc/%d/ns/pid", first))
-	if err != nil {
+	first, inside := b.pidNamespace()
+	if inside == "" {
 		return nil
 	}
 	all, err := os.ReadDir("/proc")
@@ -45,6 +41,16 @@ func (b *Box) processes() []int {
 		}
 	}
 	return list
+}
+
+// pidNamespace is the box's first process, and the name of its pid namespace; "" where it has ended.
+func (b *Box) pidNamespace() (first int, name string) {
+	first, err := b.process.Pid()
+	if err != nil {
+		return 0, ""
+	}
+	name, _ = os.Readlink(fmt.Sprintf("/proc/%d/ns/pid", first))
+	return first, name
 }
 
 // tasks counts processes and threads.

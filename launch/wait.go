@@ -51,10 +51,14 @@ func (b *Box) publish() error {
 // Session is the box's place on disk.
 func (b *Box) Session() *session.Session { return b.session }
 
-// Signal sends a signal to the agent. What a terminal would send goes to its whole process group.
+// Signal sends a signal to the agent. What a terminal would send goes to its whole process group. A box that is frozen by
+// stop signals gets no SIGCONT: Resume alone lets it go on.
 func (b *Box) Signal(s unix.Signal) error {
 	if s == unix.SIGKILL {
 		return b.Kill()
+	}
+	if s == unix.SIGCONT && !b.group.Freezes() && b.session.Info().State == session.Frozen {
+		return nil
 	}
 	to := boxinit.ToAgent
 	if forJob(s) {
@@ -78,10 +82,15 @@ func (b *Box) Resize() {
 
 // Kill ends the box and all that runs in it.
 func (b *Box) Kill() error {
-	if b.group.Freezes() {
-		_ = b.group.Thaw() // a frozen process of cgroup v1 does not even die
+	if !b.group.Freezes() {
+		return b.process.Signal(unix.SIGKILL)
 	}
-	return b.process.Signal(unix.SIGKILL)
+	if b.session.Info().State == session.Frozen {
+		b.killFrozen()
+	}
+	err := b.process.Signal(unix.SIGKILL)
+	_ = b.group.Thaw() // a frozen process of cgroup v1 does not even die
+	return err
 }
 
 // Wait returns when the agent has ended, all that it wrote has been passed on, and nothing of the box is left.

@@ -32,6 +32,7 @@ type gatherer struct {
 	start    *audit.Start     // nil: the log does not have it
 	wrote    []*audit.Changes // what the agent has written and nobody has decided about
 	failed   []evidence.Lack  // what should be there and is not
+	seen     *processes.View  // nil: nobody could look
 	broken   error            // the bundle cannot be written
 }
 
@@ -86,7 +87,8 @@ func (g *gatherer) lack(document string, err error) {
 	}
 }
 
-// steady notes a session that was resumed, frozen or ended meanwhile.
+// steady notes a session that was resumed, frozen or ended meanwhile, and one that ran although it was frozen: where stop
+// signals are all there is, a process can have a timer send itself the one that undoes them.
 func (g *gatherer) steady() {
 	_, info, err := g.c.findSession(g.s.id)
 	if err != nil {
@@ -94,6 +96,13 @@ func (g *gatherer) steady() {
 	}
 	if info.State != g.s.info.State {
 		g.lack("one moment", fmt.Errorf("the session was %s at the beginning and %s at the end: the documents may contradict each other", g.s.info.State, info.State))
+		return
+	}
+	if g.seen == nil || info.State != session.Frozen {
+		return
+	}
+	if ran := g.seen.Ran(); ran != nil {
+		g.lack("one moment", fmt.Errorf("the session was frozen, and processes ran all the same, %d for one: they undo stop signals, and a box without a control group has no other freeze", ran[0]))
 	}
 }
 
@@ -187,6 +196,7 @@ func (g *gatherer) processes(context.Context) error {
 	if err != nil {
 		return err
 	}
+	g.seen = view
 	g.cut(view.Texts())
 	err = g.addJSON("processes.json", "every process of the box, with its files, and the sockets", view)
 	g.add("processes.txt", "the processes as a tree", []byte(view.Tree()))
@@ -301,7 +311,11 @@ func (g *gatherer) unasked() bool {
 	return false
 }
 
-// askToCut sends the texts in requests of a size that the supervisor takes.
+// cutMargin is left away where a text goes on beyond what a request holds: a secret may begin before and end behind.
+const cutMargin = 4 << 10
+
+// askToCut sends the texts in requests of a size that the supervisor takes. Longer texts are cut: nobody could look for
+// secrets in the rest.
 func (g *gatherer) askToCut(texts []*audit.Text) error {
 	for len(texts) > 0 {
 		n, size := 0, 0
@@ -320,8 +334,10 @@ func (g *gatherer) askToCut(texts []*audit.Text) error {
 			return err
 		}
 		for i, text := range reply.Texts {
-			rest := string(*texts[i])
-			*texts[i] = audit.Text(string(text) + rest[min(len(rest), session.MaxTexts):])
+			if len(*texts[i]) > session.MaxTexts {
+				text = append(text[:max(0, len(text)-cutMargin)], " [cut by agentbox]"...)
+			}
+			*texts[i] = audit.Text(text)
 		}
 		texts = texts[n:]
 	}

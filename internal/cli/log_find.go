@@ -41,7 +41,10 @@ func findLog(dir, id string) (string, error) {
 		return "", &plainError{err: fmt.Errorf("no session of this project is on record in %s", dir), hint: "name one by its ID"}
 	}
 	session, err := pickLog(dir, logs, id)
-	return audit.Path(dir, session.Session), err
+	if err != nil {
+		return "", err
+	}
+	return audit.Path(dir, session.Session), nil
 }
 
 // pickLog finds the one log whose session's ID begins with id.

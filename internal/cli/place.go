@@ -13,17 +13,27 @@ import (
 
 // ownPlaces finds what the box would show of agentbox's own files. Whoever writes them decides about every later box:
 // profiles, the list of trusted files, and the state of sessions, from which `exec` learns whose namespaces to enter.
-// The sessions are not to be read either.
+// The sessions are not to be read either: among them are the sockets that supervisors answer, and an ordinary user's agent
+// is the same user to them.
 func (p policy) ownPlaces(l *loader) profile.Findings {
-	sessions := []string{l.state, filepath.Join(os.Getenv("XDG_RUNTIME_DIR"), "agentbox"), "/run/agentbox"}
+	running := []string{filepath.Join(l.state, "run"), filepath.Join(os.Getenv("XDG_RUNTIME_DIR"), "agentbox"), "/run/agentbox"}
+	sessions := append([]string{l.state}, running...)
 	var found profile.Findings
 	check := func(key, shown string, dirs ...string) {
 		for _, dir := range dirs {
-			if filepath.IsAbs(dir) && inside(resolveLonger(dir), shown) {
-				found = append(found, profile.Finding{Key: key,
-					Message: shown + " holds " + dir + ", where agentbox keeps its own files; no agent may have it"})
-				return
+			if !filepath.IsAbs(dir) {
+				continue
 			}
+			real, verb := resolveLonger(dir), " holds "
+			switch {
+			case inside(real, shown):
+			case slices.Contains(running, dir) && inside(shown, real):
+				verb = " lies in "
+			default:
+				continue
+			}
+			found = append(found, profile.Finding{Key: key, Message: shown + verb + dir + ", where agentbox keeps its own files; no agent may have it"})
+			return
 		}
 	}
 	settings := append([]string{l.config, l.system}, p.archivePlace()...)
@@ -35,8 +45,14 @@ func (p policy) ownPlaces(l *loader) profile.Findings {
 		check("workspace.path", git, append(sessions, settings...)...)
 	}
 	for _, m := range p.plan.Files.Mounts {
-		if m.Why != "workspace.path" && m.Type == "bind" && m.Writes() && filepath.IsAbs(m.Source) {
+		switch {
+		case m.Why == "workspace.path" || m.Type != "bind" || !filepath.IsAbs(m.Source):
+		case m.Writes():
 			check(m.Why+".source", m.Source, append(sessions, settings...)...)
+		case strings.HasPrefix(m.Why, "rootfs.expose["):
+			check(m.Why, m.Source, sessions...)
+		case strings.HasPrefix(m.Why, "mount["):
+			check(m.Why+".source", m.Source, sessions...)
 		}
 	}
 	return found

@@ -212,7 +212,8 @@ func usageRecord(u launch.Usage) *audit.Usage {
 	return &audit.Usage{MemoryBytes: u.Memory, CPUSeconds: u.CPU.Seconds(), Pids: u.Pids}
 }
 
-// failed ends or freezes the box whose log cannot be written, unless the profile lets it go on.
+// failed ends or freezes the box whose log cannot be written, unless the profile lets it go on. A frozen one that wakes itself
+// ends.
 func (r *recorder) failed(err error) {
 	r.mu.Lock()
 	r.failure = err
@@ -223,6 +224,7 @@ func (r *recorder) failed(err error) {
 	}
 	unrecorded := func() error { return nil }
 	if r.freezes && full != nil && full.freeze(context.Background(), unrecorded, err.Error(), lostHint) {
+		box.HoldFrozen()
 		return
 	}
 	_ = box.Kill()

@@ -73,12 +73,15 @@ func (v *control) handle(ctx context.Context, r session.Request) session.Reply {
 		}
 		return reply
 	case session.OpExec:
+		if v.state() == session.Frozen {
+			return session.Reply{Error: errFrozen}
+		}
 		number := v.joined.next()
 		if err = v.record.commit(&audit.Exec{UID: os.Getuid(), Argv: audit.Texts(r.Argv), Joined: number}); err == nil {
 			return session.Reply{OK: true, Joined: number}
 		}
 	case session.OpPrograms:
-		err = v.joined.listens(v.programs, r.File, r.Joined)
+		err = v.listens(r)
 	case session.OpFreeze:
 		if err = v.record.commit(&audit.Freeze{By: byPerson}); err == nil {
 			err = v.freezeBox(ctx)
@@ -90,7 +93,8 @@ func (v *control) handle(ctx context.Context, r session.Request) session.Reply {
 	default:
 		if err = v.record.commit(&audit.Kill{By: byPerson, Signal: audit.Text(signalName(unix.Signal(r.Signal)))}); err == nil {
 			err = v.signal(r)
-		} else if v.record.lost() && ends(unix.Signal(r.Signal)) {
+		}
+		if err != nil && v.record.lost() && ends(unix.Signal(r.Signal)) {
 			err = v.end() // that nothing can be recorded must not keep it alive
 		}
 	}
@@ -98,6 +102,19 @@ func (v *control) handle(ctx context.Context, r session.Request) session.Reply {
 		return session.Reply{Error: err.Error()}
 	}
 	return session.Reply{OK: true}
+}
+
+// errFrozen is for a command that would run in a frozen box, where nothing stops it: the stop signals were sent before.
+const errFrozen = "the box is frozen"
+
+// listens serves the filter of a joined command. That is in the box by then, so that a freeze which comes later stops it.
+func (v *control) listens(r session.Request) error {
+	v.freeze.Lock()
+	defer v.freeze.Unlock()
+	if v.state() == session.Frozen {
+		return errors.New(errFrozen)
+	}
+	return v.joined.listens(v.programs, r.File, r.Joined)
 }
 
 // signal passes a signal on. A frozen box that is asked to end is resumed, or it could not.
@@ -147,6 +164,9 @@ func (t thawing) Signal(s unix.Signal) error {
 	if v := t.full.take(); v != nil {
 		err = errors.Join(err, v.resumeBox())
 	}
+	if t.record.lost() { // meanwhile
+		return t.Kill()
+	}
 	return err
 }
 
@@ -169,11 +189,16 @@ func (v *control) freezeBox(ctx context.Context) error {
 	return err
 }
 
+// resumeBox lets the box go on. One whose log was lost since somebody asked for it stays: the freeze that follows such a
+// loss finds it frozen, and leaves it at that.
 func (v *control) resumeBox() error {
 	v.freeze.Lock()
 	defer v.freeze.Unlock()
 	if v.state() != session.Frozen {
 		return nil
+	}
+	if v.record.lost() {
+		return errors.New("the log cannot be written any more, and the box does not go on without")
 	}
 	if err := v.box.Resume(); err != nil {
 		return err

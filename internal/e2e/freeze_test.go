@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"agentbox/internal/boxtest"
+	"agentbox/internal/session"
 )
 
 // The two ways to freeze: the kernel's freezer, for a box with a control group, and SIGSTOP from PID 1.
@@ -83,6 +84,23 @@ func TestFreezeInAForkStorm(t *testing.T) {
 	}
 }
 
+// A box whose time is over while it is frozen does not go on to use the grace, which is for an agent that hears: it ends.
+func TestTimeoutOfAFrozenBox(t *testing.T) {
+	for how, by := range frozenBy() {
+		t.Run(how, func(t *testing.T) {
+			w := newWorld(t, by.find, "[limits]\ntimeout = '5s'\ngrace = '1s'\n"+strings.TrimPrefix(by.profile, "[limits]\n"))
+			b := w.start(t, `trap : TERM; echo ready; while :; do echo x >>work; sleep 0.01; done`)
+			if r := finish(t, w.agentbox(t, "freeze")); r.code != 0 {
+				t.Fatalf("freeze: %+v", r)
+			}
+			before := w.size("work")
+			if code := b.end(); code != 124 || before == 0 || w.size("work") != before {
+				t.Errorf("it ended with %d, and wrote %d bytes when it was frozen, %d in all", code, before, w.size("work"))
+			}
+		})
+	}
+}
+
 // linger ends an agent with its input, so that there is a box to freeze even when its work is done.
 const linger = "; read end || :"
 
@@ -149,4 +167,30 @@ func TestFreezeLeavesACompilerUnharmed(t *testing.T) {
 			}
 		})
 	}
+}
+
+// A command that was let in by a look at the session before it was frozen does not join it then.
+func TestNobodyJoinsAFrozenBox(t *testing.T) {
+	boxtest.Leftovers(t)
+	w := newWorld(t, boxtest.Superuser, "")
+	w.start(t, "echo ready; exec cat")
+	info, err := session.Find("/run/agentbox", "", w.dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ask := func() session.Reply {
+		reply, err := session.Call("/run/agentbox", info.ID, session.Request{Op: session.OpExec, Argv: []string{"true"}}, patience)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return reply
+	}
+	if reply := ask(); !reply.OK || reply.Joined == 0 {
+		t.Errorf("one that runs: %+v", reply)
+	}
+	w.freezeAndResume(t, func() {
+		if reply := ask(); reply.OK || !strings.Contains(reply.Error, "frozen") {
+			t.Errorf("one that is frozen: %+v", reply)
+		}
+	})
 }

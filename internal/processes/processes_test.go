@@ -3,8 +3,13 @@ package processes
 import (
 	"os"
 	"os/exec"
+	"runtime"
+	"slices"
 	"strings"
 	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
 
 	"agentbox/internal/audit"
 )
@@ -76,5 +81,38 @@ func TestOfNobody(t *testing.T) {
 	}
 	if v, err := Of(done.Process.Pid); err == nil {
 		t.Errorf("%+v", v)
+	}
+}
+
+// Who is stopped has not run, and who was woken has.
+func TestRan(t *testing.T) {
+	child := exec.Command("sh", "-c", "while :; do sleep 0.01; done")
+	if err := child.Start(); err != nil {
+		t.Fatal(err)
+	}
+	defer child.Wait()
+	defer child.Process.Kill()
+	if err := child.Process.Signal(unix.SIGSTOP); err != nil {
+		t.Fatal(err)
+	}
+	var status unix.WaitStatus
+	if _, err := unix.Wait4(child.Process.Pid, &status, unix.WUNTRACED, nil); err != nil || !status.Stopped() {
+		t.Fatalf("%v, %v", status, err)
+	}
+	v, err := Of(os.Getpid())
+	if err != nil {
+		t.Fatal(err)
+	}
+	ran := func() bool { return slices.Contains(v.Ran(), child.Process.Pid) }
+	if ran() {
+		t.Error("it is stopped, and ran")
+	}
+	if err := child.Process.Signal(unix.SIGCONT); err != nil {
+		t.Fatal(err)
+	}
+	for deadline := time.Now().Add(20 * time.Second); !ran(); runtime.Gosched() {
+		if time.Now().After(deadline) {
+			t.Fatal("it goes on, and has not run")
+		}
 	}
 }

@@ -2,7 +2,6 @@ package processes
 
 import (
 	"fmt"
-	"slices"
 	"strings"
 
 	"github.com/dustin/go-humanize"
@@ -13,7 +12,10 @@ import (
 
 // Texts are all that the processes themselves chose, to be replaced where a secret is in them.
 func (v *View) Texts() []*audit.Text {
-	list := []*audit.Text{&v.Mounts}
+	list := []*audit.Text{}
+	for i := range v.Mounts {
+		list = append(list, &v.Mounts[i])
+	}
 	for i := range v.Processes {
 		p := &v.Processes[i]
 		list = append(list, &p.Name, &p.Program, &p.Dir, &p.Root)
@@ -77,9 +79,9 @@ func (p Process) command() string {
 
 // MountTable is the mounts, a line each, escaped.
 func (v *View) MountTable() string {
-	lines := slices.Collect(strings.Lines(string(v.Mounts)))
-	for i, line := range lines {
-		lines[i] = escape.Text(strings.TrimSuffix(line, "\n")) + "\n"
+	var b strings.Builder
+	for _, line := range v.Mounts {
+		b.WriteString(escape.Text(string(line)) + "\n")
 	}
-	return strings.Join(lines, "")
+	return b.String()
 }

@@ -2,6 +2,7 @@ package programs
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -122,8 +123,8 @@ func readlink(name string) (string, error) {
 	return string(buf[:n]), nil
 }
 
-// missing reports that a call will fail because there is no such file. Where that cannot be told it is taken to be there:
-// the links of /proc lead elsewhere for everybody who follows them.
+// missing reports that a call will fail because there is no such file. Where that cannot be told it is taken to be there: a
+// start that is on record as missing is not counted.
 func (l *listening) missing(s Start, pid int) bool {
 	name := s.Path
 	if name == "" {
@@ -139,12 +140,45 @@ func (l *listening) missing(s Start, pid int) bool {
 			return false
 		}
 	}
-	fd, err := unix.Openat2(l.root, name, &unix.OpenHow{Flags: unix.O_PATH | unix.O_CLOEXEC, Resolve: unix.RESOLVE_IN_ROOT})
-	if err != nil {
-		return (errors.Is(err, unix.ENOENT) || errors.Is(err, unix.ENOTDIR)) && !strings.Contains(name, "/proc/") && !strings.Contains(name, "/dev/")
+	fd, err := l.open(name)
+	if err == nil {
+		unix.Close(fd)
+		return false
 	}
-	unix.Close(fd)
-	return false
+	return absent(err) && l.lacks(name)
+}
+
+func (l *listening) open(name string) (int, error) {
+	return unix.Openat2(l.root, name, &unix.OpenHow{Flags: unix.O_PATH | unix.O_CLOEXEC, Resolve: unix.RESOLVE_IN_ROOT})
+}
+
+func absent(err error) bool { return errors.Is(err, unix.ENOENT) || errors.Is(err, unix.ENOTDIR) }
+
+// lacks looks why a name leads nowhere. The files of /proc are others for everybody who looks, /proc/self for one, and so is
+// what a symbolic link into it leads to: only what an ordinary directory does not have at all is not there.
+func (l *listening) lacks(name string) bool {
+	for {
+		name = strings.TrimRight(name, "/")
+		slash := strings.LastIndexByte(name, '/')
+		if slash < 0 {
+			return false
+		}
+		dir, base := name[:slash], name[slash+1:]
+		fd, err := l.open(cmp.Or(dir, "/"))
+		if err == nil {
+			defer unix.Close(fd)
+			var fs unix.Statfs_t
+			if unix.Fstatfs(fd, &fs) != nil || fs.Type == unix.PROC_SUPER_MAGIC {
+				return false
+			}
+			var st unix.Stat_t
+			return absent(unix.Fstatat(fd, base, &st, unix.AT_SYMLINK_NOFOLLOW))
+		}
+		if !absent(err) {
+			return false
+		}
+		name = dir
+	}
 }
 
 // A memory is that of another process.

@@ -240,16 +240,25 @@ func (l *listening) serve(events int16) bool {
 
 func (l *listening) close() {
 	unix.Close(l.fd)
+	l.forget()
+}
+
+func (l *listening) forget() {
 	if l.root >= 0 {
 		unix.Close(l.root)
 	}
+	l.root = -1
 }
 
 func (l *listening) answer(n notif) {
 	r := resp{id: n.id, flags: flagContinue}
+	known := l.root >= 0
 	s, err := l.look(n)
 	defer s.release()
 	if ioctl(l.fd, notifIDValid, unsafe.Pointer(&n.id)) != nil {
+		if !known {
+			l.forget()
+		}
 		return // what was read may have been of another process
 	}
 	if err == nil {

@@ -79,8 +79,8 @@ func (b *builder) record(r audit.Record) {
 	case *audit.Ready:
 		b.moment(false, "the agent runs")
 	case *audit.End:
-		b.r.Ended, b.r.Seconds, b.r.Cause, b.r.Limit, b.r.ExitCode = r.Time, e.Seconds, Text(e.Cause), Text(e.Limit), e.ExitCode
-		b.moment(e.Cause != "exited", "%s after %s", b.r.Outcome(), duration(e.Seconds))
+		b.r.Ended, b.r.Seconds, b.r.Cause, b.r.Limit, b.r.ExitCode = r.Time, within(e.Seconds), Text(e.Cause), Text(e.Limit), e.ExitCode
+		b.moment(e.Cause != "exited", "%s after %s", b.r.Outcome(), duration(b.r.Seconds))
 	case *audit.Exec:
 		b.moment(false, "a person ran %s in the box", line(e.Argv))
 	case *audit.Freeze:
@@ -94,7 +94,7 @@ func (b *builder) record(r audit.Record) {
 		b.moment(true, "the limit %s %s was reached", Text(e.Name), Text(e.Value))
 		b.find(false, "the limit %s %s was reached", Text(e.Name), Text(e.Value))
 	case *audit.Usage:
-		b.r.Samples = thin(append(b.r.Samples, Sample{b.seconds(), e.MemoryBytes, e.CPUSeconds, e.Pids}))
+		b.r.Samples = thin(append(b.r.Samples, Sample{b.seconds(), e.MemoryBytes, within(e.CPUSeconds), e.Pids}))
 	case *audit.ProgramStart, *audit.ProgramEnd:
 		b.program(e)
 	case *audit.ToolCall, *audit.HookBroken:
@@ -129,11 +129,17 @@ func (b *builder) program(e audit.Event) {
 			return // a shell looks for each program in all of PATH
 		}
 		p.Starts++
+		if e.Refused != "" {
+			b.refuse("program", Text(e.Path), Text(e.Refused), "")
+		}
 		argv := strings.Join(words(e.Argv), " ")
 		group, ok := b.programs[string(e.Path)+"\x00"+argv]
 		if !ok {
 			if len(b.programs) >= maxRows {
 				b.r.Omitted.Programs++
+				if e.Refused == "" {
+					delete(b.running, e.PID) // what ends is not what it ran before
+				}
 				return
 			}
 			group = &Program{Path: Text(e.Path), Argv: Text(argv), First: b.at.Time}
@@ -142,7 +148,6 @@ func (b *builder) program(e audit.Event) {
 		group.Starts++
 		if e.Refused != "" {
 			group.Refused++
-			b.refuse("program", Text(e.Path), Text(e.Refused), "")
 			return
 		}
 		b.running[e.PID] = group
@@ -226,6 +231,17 @@ func values[K comparable, V any](m map[K]*V, order func(x, y *V) int) []V {
 	}
 	return out
 }
+
+// plus adds what a record counts. A log may say anything: no sum becomes less by it, or passes what a number holds.
+func plus[T int | int64](sum, n T) T {
+	if sum += max(0, n); sum < 0 {
+		return math.MaxInt64
+	}
+	return sum
+}
+
+// within keeps a number in the range in which all that is made of it is one, too.
+func within(x float64) float64 { return min(max(0, x), 1e15) }
 
 // thin keeps a chart's points few: every second one goes when there are too many.
 func thin[T any](list []T) []T {

@@ -13,11 +13,11 @@ func (b *builder) network(e audit.Event) {
 	case *audit.NetworkConnection:
 		if h := b.host(Text(e.Host), e.Port, Text(e.Rule)); h != nil {
 			h.Connections++
-			h.BytesOut += e.BytesOut
-			h.BytesIn += e.BytesIn
+			h.BytesOut = plus(h.BytesOut, e.BytesOut)
+			h.BytesIn = plus(h.BytesIn, e.BytesIn)
 		}
-		b.r.BytesOut += e.BytesOut
-		b.r.BytesIn += e.BytesIn
+		b.r.BytesOut = plus(b.r.BytesOut, e.BytesOut)
+		b.r.BytesIn = plus(b.r.BytesIn, e.BytesIn)
 	case *audit.NetworkRequest:
 		b.request(e)
 	case *audit.NetworkRefused:
@@ -50,13 +50,13 @@ func (b *builder) network(e audit.Event) {
 func (b *builder) request(e *audit.NetworkRequest) {
 	if h := b.host(Text(e.Host), e.Port, Text(e.Rule)); h != nil {
 		h.Requests++
-		h.BytesOut += e.BytesOut
-		h.BytesIn += e.BytesIn
+		h.BytesOut = plus(h.BytesOut, e.BytesOut)
+		h.BytesIn = plus(h.BytesIn, e.BytesIn)
 	}
-	b.r.BytesOut += e.BytesOut
-	b.r.BytesIn += e.BytesIn
+	b.r.BytesOut = plus(b.r.BytesOut, e.BytesOut)
+	b.r.BytesIn = plus(b.r.BytesIn, e.BytesIn)
 	if e.CostUSD > 0 {
-		b.r.TotalUSD += e.CostUSD
+		b.r.TotalUSD = within(b.r.TotalUSD + e.CostUSD)
 		b.r.Costs = thin(append(b.r.Costs, Cost{b.seconds(), b.r.TotalUSD}))
 	}
 	for _, name := range e.Credentials {
@@ -120,7 +120,7 @@ func (b *builder) workspace(e audit.Event) {
 		b.applied(e.Items)
 	case *audit.Apply:
 		b.applied(e.Items)
-		f.Applied += e.Paths
+		f.Applied = plus(f.Applied, e.Paths)
 		b.moment(false, "%s applied, receipt %s", counted(e.Paths, "path was", "paths were"), Text(e.Receipt))
 	case *audit.ApplyUndone:
 		b.moment(true, "an apply came to nothing: %s", Text(e.Why))
@@ -139,7 +139,7 @@ func (b *builder) changes(e *audit.Changes) {
 	if e.First == 0 {
 		b.moment(e.Error != "", "%s changed", counted(e.Changes, "path was", "paths were"))
 	}
-	b.r.Omitted.Files += e.Omitted
+	b.r.Omitted.Files = plus(b.r.Omitted.Files, e.Omitted)
 	for _, c := range e.Items {
 		one := fileOf(c.Path, c.From, c.Kind, c.Before, c.After)
 		for _, h := range c.Handoffs {
