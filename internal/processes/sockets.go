@@ -48,7 +48,9 @@ func sockets(pid int) (list []Socket, omitted int, err error) {
 			list = append(list, Socket{protocol, address(s.LocalAddr.String(), s.LocalPort), address(s.RemAddr.String(), s.RemPort), state(s.St), s.Inode})
 		}
 	}
+	//lint:ignore SA1019 netlink(7), which is named instead, answers about the caller's own network namespace alone
 	tcp, err1 := proc.NetTCP()
+	//lint:ignore SA1019 as above
 	tcp6, err2 := proc.NetTCP6()
 	udp, err3 := proc.NetUDP()
 	udp6, err4 := proc.NetUDP6()
