@@ -100,7 +100,8 @@ func detach(ctx *cli.Context, c *caller) error {
 		return nil
 	}
 	if _, err := report.Write([]byte{'\n'}); err != nil {
-		return supervisorFailed(cancelled, cmd.Wait())
+		_ = cmd.Wait() // the agent ran, and its session is over already
+		return nil
 	}
 	return cmd.Process.Release()
 }
